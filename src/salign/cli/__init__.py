@@ -1,4 +1,4 @@
-"""The `salign` command: one file per subcommand; heavy imports happen inside the call, so that help is instant."""
+"""The command `salign`, with one module per subcommand; heavy imports happen inside the calls, so that help is fast."""
 
 from __future__ import annotations
 
@@ -84,7 +84,7 @@ _PANELS: dict[str, dict[str, Callable[..., None] | typer.Typer]] = {
     },
     "Beyond images": {"graph": graph.app, "search": search.search},
 }
-"""Where a command stands in the help, in the order of the work."""
+"""Heading in the help -> its commands, in the order in which people work."""
 for _panel, _commands in _PANELS.items():
     for _name, _command in _commands.items():
         if isinstance(_command, typer.Typer):
@@ -114,10 +114,10 @@ def _root(
 
 
 def main() -> None:
-    """Run the command; a mistake of the user ends in one message, not in a traceback.
+    """Run the command line; a mistake of the user ends in one message instead of a traceback.
 
-    What the encoding of the output lacks is printed by its number: on Windows, a file that the output goes into has few
-    characters.
+    Characters that the encoding of the output lacks are printed as escape codes, because on Windows output that is
+    redirected to a file often has an encoding with few characters.
     """
     if reconfigure := getattr(sys.stdout, "reconfigure", None):
         reconfigure(errors="backslashreplace")
@@ -126,7 +126,7 @@ def main() -> None:
     except SalignError as error:
         from salign.train.world import follows
 
-        if follows():  # the first process tells it
+        if follows():  # the first process reports it
             sys.exit(getattr(error, "code", 2))
         if isinstance(error, Preempted):
             typer.secho(str(error), err=True)

@@ -1,4 +1,4 @@
-"""`salign analyse`."""
+"""The command `salign analyse`."""
 
 from __future__ import annotations
 
@@ -72,7 +72,7 @@ def analyse(
     one_of(of, ("predicted", "true"), "of")
     options = _attack_options(attack, epsilon, norm, attack_steps, restarts)
     for run in runs:
-        RunFolder.open(run).check_sets(sets)  # mistakes are told before torch is imported
+        RunFolder.open(run).check_sets(sets)  # reports mistakes before torch is imported
     from rich.console import Console
 
     from salign.cli.show import print_verdicts
@@ -115,7 +115,11 @@ def analyse(
 def _attack_options(
     attack: bool, epsilon: list[float] | None, norm: str | None, steps: int | None, restarts: int | None
 ) -> dict[str, Any]:
-    """What was said of the attack, as keywords of `attack_run`."""
+    """Return the given options of the attack as keyword arguments of `attack_run`.
+
+    Raises:
+        SalignError: an option of the attack is given without `--attack`, or has a wrong value.
+    """
     from salign.checks import number
     from salign.errors import SalignError, one_of
 
@@ -131,7 +135,7 @@ def _attack_options(
 
 
 def _attack_table(name: str, figures: pd.DataFrame) -> Table:
-    """A line per radius, a column per part of the image that was attacked."""
+    """Return a table with a row per radius, and a column per attacked part of the image."""
     from salign.cli.text_table import text_table
     from salign.runs.robustness import table_by_radius
 
@@ -142,7 +146,7 @@ def _attack_table(name: str, figures: pd.DataFrame) -> Table:
 
 
 def _agreement_table(agreement: pd.DataFrame) -> Table:
-    """Means over images: a column per set."""
+    """Return a table of the means over images, with a row per metric and a column per set."""
     from salign.cli.text_table import text_table
     from salign.evaluate.agreement import HIGHER_IS_BETTER, LABELS
 
@@ -155,7 +159,7 @@ def _agreement_table(agreement: pd.DataFrame) -> Table:
 
 
 def _reliance_table(title: str, reliance: pd.DataFrame) -> Table:
-    """A line per way to replace a part of the images, a column per metric."""
+    """Return a table with a row per way to replace a part of the images, and a column per metric."""
     from salign.cli.text_table import text_table
 
     headings = ["kept", "rest replaced by", *dict.fromkeys(reliance["metric"])]
@@ -166,7 +170,7 @@ def _reliance_table(title: str, reliance: pd.DataFrame) -> Table:
 
 
 def _consistency_table(consistency: pd.DataFrame) -> Table:
-    """A line per set."""
+    """Return a table with a row per set."""
     from salign.cli.text_table import text_table
 
     rows = [
@@ -178,7 +182,7 @@ def _consistency_table(consistency: pd.DataFrame) -> Table:
 
 
 def _auroc_table(areas: pd.DataFrame) -> Table:
-    """A line per set and run."""
+    """Return a table with a row per set and run."""
     from salign.cli.text_table import text_table
 
     headings = ["set (images)", "run", "AUROC", f"AUROC of {areas['reference'].iloc[0]}", "difference [95 %]", "p"]
@@ -192,7 +196,7 @@ def _auroc_table(areas: pd.DataFrame) -> Table:
 
 
 def _spread(value: float, sd: float) -> str:
-    """A figure, with its standard deviation where it was drawn several times."""
+    """Format a figure, with its standard deviation if it was drawn several times."""
     return _cell(value) if sd != sd else f"{value:.3f} ± {sd:.3f}"
 
 

@@ -1,4 +1,4 @@
-"""`salign annotate`."""
+"""The command `salign annotate`."""
 
 from __future__ import annotations
 
@@ -171,14 +171,17 @@ def annotate(
     address, names = Address(host, public), [read_name(name) for name in annotator or []]
     again = _command(folder, {"--manifest": manifest, "--out": out, "--db": "URL" if db is not None else None})
     limits = None if invite is None else (read_name(invite), people, images, days)
-    with listen(host, port) as listening:  # every option is looked at before the study is begun or changed
+    with listen(host, port) as listening:  # all options are checked before the study is changed
         collection = opened()
         invites = [] if limits is None else [_invite(collection, *limits)]
         _serve(again, collection, address, listening, names, invites, browser)
 
 
 def _invite(collection: Collection, name: str, people: int | None, images: int | None, days: float | None) -> Invite:
-    """The invite of that name; its days count from when it was made, so that a restart makes them no more."""
+    """Make or change the invite of that name; without any limit, return an existing one as it is.
+
+    Its days count from when the invite was first made, so that a restart with the same options does not extend it.
+    """
     import time
 
     before = {invite.name: invite for invite in collection.links.invites()}.get(name)
@@ -190,7 +193,11 @@ def _invite(collection: Collection, name: str, people: int | None, images: int |
 
 
 def _stop_links(collection: Collection, names: list[str]) -> None:
-    """Stop the links of these annotators and invites; all names are looked at before any is stopped."""
+    """Stop the links of these annotators and invites; all names are checked before any link is stopped.
+
+    Raises:
+        SalignError: a name has no link.
+    """
     from salign.errors import SalignError
 
     invites = {invite.name: invite.id for invite in collection.links.invites()}
@@ -210,7 +217,10 @@ def _stop_links(collection: Collection, names: list[str]) -> None:
 
 
 def _command(folder: Path, options: dict[str, Path | str | None]) -> str:
-    """What opens the same study again: the settings are kept in it, where it lies and its images are not."""
+    """Return the command that opens the same study again.
+
+    Only the folder and where the study's files lie are given, because the study itself stores its settings.
+    """
     words = [part for name, value in options.items() if value is not None for part in (name, str(value))]
     return command_of(["salign", "annotate", folder, *words])
 
@@ -240,7 +250,7 @@ def _serve(
     import webbrowser
 
     from salign.annotate.web.run import is_open, links, run
-    from salign.annotate.web.server import create_app  # noqa: F401  whoever opens a link that is printed is answered
+    from salign.annotate.web.server import create_app  # noqa: F401  loaded now, so that printed links work at once
 
     logging.basicConfig(format="%(asctime)s %(message)s", datefmt="%H:%M:%S")
     if broken := collection.broken.look():
@@ -251,7 +261,7 @@ def _serve(
     for who, url in urls:
         typer.echo(f"{who}: {url}")
     typer.echo(f"annotations go to {collection.store.shown_url}; Ctrl-C stops")
-    if browser and is_open(address, collection):  # elsewhere a link would stand in the list of processes
+    if browser and is_open(address, collection):  # otherwise the list of processes would show a secret link
         webbrowser.open(urls[-1][1])
     run(collection, listening, address)
     into = " (and --into the manifest that the drafts come from)" if collection.study.mode == "review" else ""
@@ -262,7 +272,7 @@ def _serve(
 
 
 def _replace(exported: Path, manifest: Path) -> None:
-    """Put an exported manifest in the place of the one that it comes from, which stays as `NAME-before.csv` once."""
+    """Replace the manifest by the exported one; keep the first replaced version as `NAME-before.csv`."""
     import shutil
 
     from salign.data.manifest import Manifest
@@ -283,7 +293,7 @@ def _export(collection: Collection, out: Path, into: Path | None, *, tell: bool 
     from salign.data.manifest import Manifest
     from salign.data.manifest.root import root_option
 
-    base = None if into is None else Manifest.read(into)  # before maps of an earlier export in it are replaced
+    base = None if into is None else Manifest.read(into)  # read before maps of an earlier export in it are replaced
     done = export_to(collection, out)
     answers, _ = answers_of(collection, collection.store.snapshot())
     collection.store.close()
@@ -321,7 +331,7 @@ def _export(collection: Collection, out: Path, into: Path | None, *, tell: bool 
 
 
 def _merge(manifest: Path, root: Path, base: Manifest) -> Manifest:
-    """Put the rows of an export among those of the manifest they come from."""
+    """Insert the rows of an export into the manifest that they come from, and print whose the maps are."""
     from salign.data.manifest import Manifest
     from salign.data.manifest.derive import with_rows
 

@@ -1,4 +1,4 @@
-"""`salign autoannotate`."""
+"""The command `salign autoannotate`."""
 
 from __future__ import annotations
 

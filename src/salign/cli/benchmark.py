@@ -1,4 +1,4 @@
-"""`salign benchmark`."""
+"""The command `salign benchmark`."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def benchmark(
     for name, setting in track(cells, "measuring"):
         try:
             loss = LOSSES[name]()
-            loss.teacher = lambda images: classifier(images).logits  # a network of the same size
+            loss.teacher = lambda images: classifier(images).logits  # stands for a teacher of the same size
             task = Classification(classifier, loss).to(device)
             seconds[name, setting] = step_seconds(task, batch, setting, repeats=repeats)
         except SalignError as error:

@@ -1,4 +1,4 @@
-"""`salign data`: bring a set into the form that salign reads, check it, plant a shortcut, write the embedded set."""
+"""The command `salign data`: import a set, check it, split it, plant a shortcut, and write the embedded set."""
 
 from __future__ import annotations
 
@@ -96,7 +96,7 @@ def check_manifest(
     report = check_file(manifest, root, multi_label=multi_label, decode=not quick, sample=sample, seed=seed)
     print_report(report)
     write_report_html(report, page)
-    if report.drawn_from is None:  # a list of all duplicates is not replaced by that of a sample
+    if report.drawn_from is None:  # a sample's list does not replace the full one
         _list_duplicates(report, duplicates)
     if report.faults:
         typer.echo(f"wrote {page}: open it in a browser, mend the rows listed first, and check again")
@@ -116,7 +116,7 @@ def _list_duplicates(report: Report, target: Path) -> None:
     from salign.data.manifest.text_table import for_spreadsheets, write_table
 
     table = duplicate_table(report)
-    if len(table) or target.exists():  # an older list would be wrong now
+    if len(table) or target.exists():  # an outdated list is overwritten
         write_table(for_spreadsheets(table), target)
     if len(table):
         typer.echo(

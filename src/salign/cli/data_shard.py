@@ -1,4 +1,4 @@
-"""`salign data shard`."""
+"""The command `salign data shard`."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def shard(
 
     check_output(to, folder=True)
     read = Manifest.read(manifest, root, multi_label=multi_label)
-    from salign.data.shards import write_shards  # imports torch; mistakes are told before
+    from salign.data.shards import write_shards  # imports torch, so after the checks
 
     written = write_shards(read, to, size, progress=True)
     typer.echo(f"wrote {written}: {len(read):,} rows. Next: data.manifest: {written} in a recipe")

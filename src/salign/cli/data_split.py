@@ -1,4 +1,4 @@
-"""`salign data split`."""
+"""The command `salign data split`."""
 
 from __future__ import annotations
 
@@ -68,7 +68,7 @@ def split_manifest(
     whole = Manifest.read(manifest, root, multi_label=multi_label, unsplit=True)
     divide(
         whole, groups_of_rows(whole, group or ()), targets, seed=seed, move=move or ()
-    )  # mistakes are told before images are read
+    )  # reports mistakes before images are read
     new = set(whole.splits) == {NO_SPLIT}
     target = out or (manifest if new else manifest.with_stem(f"{manifest.stem}-split"))
     check_output(target)

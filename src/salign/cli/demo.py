@@ -1,4 +1,4 @@
-"""`salign demo`."""
+"""The command `salign demo`."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`salign dfr`."""
+"""The command `salign dfr`."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def dfr(
     from salign.runs.folder import RunFolder
     from salign.train.recipe import Recipe
 
-    source = RunFolder.open(run).recipe_file  # mistakes are told before torch is imported
+    source = RunFolder.open(run).recipe_file  # reports mistakes before torch is imported
     options: dict[str, object] = {"name": "dfr", "draws": draws, "seed": seed}
     values = {"posthoc": {**options, "run": str(run)}} | ({"data": {"groups": group}} if group else {})
     Recipe.alone(merge(read_values(source, None, "recipe", "name and data"), values), str(source), torch=False)

@@ -1,4 +1,4 @@
-"""`salign evaluate`."""
+"""The command `salign evaluate`."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def evaluate(
 
     RunFolder.open(run)
     read_rule(threshold)
-    number("--confidence", confidence, "(0, 1)")  # mistakes are told before torch is imported
+    number("--confidence", confidence, "(0, 1)")  # reports mistakes before torch is imported
     from salign.cli.show import run_figures
     from salign.runs.card import refresh_cards
     from salign.runs.evaluate import evaluate_run

@@ -1,4 +1,4 @@
-"""`salign experiment`."""
+"""The command `salign experiment`."""
 
 from __future__ import annotations
 
@@ -101,24 +101,31 @@ def _verify(study: Study) -> None:
 
 
 def run_cells(study: Study, out: Path, executor: Callable[[], Executor], *, again: str, quiet: bool) -> list[Outcome]:
-    """Run what is left of a study, and say what could not be run; Ctrl-C and SIGTERM end it with the next command.
+    """Run the unfinished runs of a study and print the failures; Ctrl-C or SIGTERM stops and prints how to continue.
 
     Args:
-        study: what is run.
-        out: folder that its folder goes into.
-        executor: makes what runs it; this imports torch, so that mistakes in the study are told before.
-        again: the command that goes on.
-        quiet: show no bar.
+        study: the study.
+        out: folder that holds the study's folder.
+        executor: creates the executor. It is called late, because it imports torch, and mistakes in the study are
+            reported before that.
+        again: the command that continues the study, for the message.
+        quiet: show no progress bar.
+
+    Returns:
+        The outcomes of the runs that failed.
+
+    Raises:
+        SalignError: an arm of the study is wrong.
     """
     import signal
 
     from salign.experiment.study import check_arms
 
     check_arms(study)
-    from salign.experiment.runner import run_study  # imports torch; mistakes are told before
+    from salign.experiment.runner import run_study  # imports torch, so after the checks
     from salign.experiment.store import StudyFolder
 
-    before = signal.signal(signal.SIGTERM, signal.default_int_handler)  # a request to stop, as Ctrl-C is
+    before = signal.signal(signal.SIGTERM, signal.default_int_handler)  # SIGTERM stops as Ctrl-C does
     try:
         failed = run_study(study, StudyFolder.of(study, out), executor(), progress=not quiet)
     except KeyboardInterrupt:
@@ -134,13 +141,13 @@ def run_cells(study: Study, out: Path, executor: Callable[[], Executor], *, agai
 
 
 def print_results(study: Study, out: Path, *, again: str, failed: int = 0) -> tuple[StudyFolder, Results]:
-    """Print what the finished runs found, and how many are left; give their folder and their figures.
+    """Print the results of the finished runs and how many runs are left; return the study's folder and results.
 
     Args:
-        study: what was run.
-        out: folder that its folder is in.
-        again: the command that goes on.
-        failed: so many runs could not be run, which has been said.
+        study: the study.
+        out: folder that holds the study's folder.
+        again: the command that continues the study, for the message.
+        failed: number of failed runs, which were already reported one by one.
     """
     from salign.cli.show import study_table
     from salign.experiment.store import StudyFolder, read_results
@@ -157,7 +164,7 @@ def print_results(study: Study, out: Path, *, again: str, failed: int = 0) -> tu
 
 
 def print_report(study: Study, folder: StudyFolder, results: Results, *, quiet: bool) -> None:
-    """Write the report of what is finished, and print what it says in words."""
+    """Write the report of the finished runs, and print its sentences."""
     from salign.experiment.report import write_report
 
     report = write_report(

@@ -1,4 +1,4 @@
-"""`salign explain`."""
+"""The command `salign explain`."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def explain(
 
     one_of(method, EXPLAINERS, "method")
     one_of(of, ("predicted", "true"), "of")
-    RunFolder.open(run).check_sets(sets)  # mistakes are told before torch is imported
+    RunFolder.open(run).check_sets(sets)  # reports mistakes before torch is imported
     second = None if beside is None else RunFolder.open(find_run(str(beside)))
     from salign.runs.explain import explain_run
     from salign.runs.run import Run

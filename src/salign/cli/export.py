@@ -1,4 +1,4 @@
-"""`salign export`."""
+"""The command `salign export`."""
 
 from __future__ import annotations
 
@@ -67,7 +67,7 @@ def export(
     path, compared = export_run(
         finished,
         out,
-        format=format,  # type: ignore[arg-type]  # it was looked at above
+        format=format,  # type: ignore[arg-type]  # it was checked above
         precision=precision,  # type: ignore[arg-type]
         maps=maps,  # type: ignore[arg-type]
         pixels=pixels,  # type: ignore[arg-type]
@@ -109,7 +109,7 @@ def _export_net(
     path, compared = export_net(
         run,
         out,
-        precision=precision,  # type: ignore[arg-type]  # it is looked at there
+        precision=precision,  # type: ignore[arg-type]  # `export_net` checks it
         pixels=pixels,  # type: ignore[arg-type]
         images=images,
         progress=True,

@@ -1,4 +1,4 @@
-"""`salign fuse`."""
+"""The command `salign fuse`."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def fuse(
     """
     from salign.runs.folder import RunFolder
 
-    RunFolder.open(run)  # a folder that holds no run is told before torch is imported
+    RunFolder.open(run)  # reports a folder without a run before torch is imported
     from salign.cli.show import make_and_show
 
     make_and_show(run, {"name": "fuse", "method": method, "count": count, "window": window}, out, device)

@@ -1,4 +1,4 @@
-"""`salign graph`: labels that neighbours carry, encoders of texts in a graph, and templates of connectivity."""
+"""The command `salign graph`: labels from neighbours, text encoders in a graph, and templates of connectivity."""
 
 from __future__ import annotations
 
@@ -234,7 +234,11 @@ def _read(
     shares: dict[str, float] | None = None,
     seed: int = 0,
 ) -> tuple[Nodes, np.ndarray, Links | np.ndarray]:
-    """The nodes, the positions of those that are learned from, and who is linked with whom; no torch is loaded."""
+    """Read the nodes, the row numbers of the training nodes, and the links, without importing torch.
+
+    Raises:
+        SalignError: there is not exactly one source of links, or a table is wrong.
+    """
     from dataclasses import replace
 
     from salign.errors import SalignError

@@ -1,4 +1,4 @@
-"""`salign init`."""
+"""The command `salign init`."""
 
 from __future__ import annotations
 
@@ -69,7 +69,7 @@ def init(
     )  # fmt: skip
     target, known = out or folder, folder / MANIFEST
     if not folder.is_dir():
-        look(folder)  # says what is there instead
+        look(folder)  # its error says what is there instead
     check_free(target, (STUDY,) if known.is_file() and target == folder else (MANIFEST, STUDY))
     plan = plan_of_manifest(known, choices) if known.is_file() else make_plan(look(folder), choices)
     _print_plan(plan, target)
@@ -128,7 +128,7 @@ def _next(folder: Path, target: Path, plan: Plan, written: Written) -> None:
 
 
 def _training(target: Path, plan: Plan) -> str:
-    """The command that trains, without the classes of which training or validation has no image."""
+    """Return the command that trains, without the classes that have no training or no validation image."""
     import json
 
     from salign.project.names import RECIPE

@@ -1,4 +1,4 @@
-"""`salign maps`: bring human maps from other tools, combine them, give them to other tools."""
+"""The command `salign maps`: import human maps from other tools, combine them, and export them to other tools."""
 
 from __future__ import annotations
 
@@ -208,7 +208,7 @@ def import_maps(
     base = _base(manifest, images, classes_from, split)
     merged = manifest is not None and out is None
     if manifest is None and base is not None and out is None and images is not None:
-        out = images.resolve().parent  # not among the images, where its folders would be classes
+        out = images.resolve().parent  # not inside the images, whose folders are read as classes
     output = Output(
         out=out,
         target=manifest if merged else None,
@@ -278,7 +278,7 @@ app.command("aggregate")(maps_combine.aggregate)
 app.command("granularity")(maps_combine.granularity)
 
 _NAMED = 8
-"""Classes that are named on the way."""
+"""The largest number of classes that a message lists."""
 
 _FLAGS = {
     "image": "image-key",
@@ -287,11 +287,15 @@ _FLAGS = {
     "subject": "",
     "folder": "",
 }
-"""Names of readers' options on the command line, where they differ; "" for those that only code may give."""
+"""Option of a reader -> its name on the command line, where they differ; "" for options that have none there."""
 
 
 def _base(manifest: Path | None, images: Path | None, classes_from: str | None, split: str | None) -> Manifest | None:
-    """What the maps are merged into; None where the annotations make the rows."""
+    """Return the manifest that the maps are merged into; None if the annotations themselves give the rows.
+
+    Raises:
+        SalignError: the options contradict each other, or neither a manifest nor a folder of images is given.
+    """
     from salign.annotations.match import Images
     from salign.data.manifest import Manifest
     from salign.data.manifest.folder_layout import folder_layout

@@ -1,4 +1,4 @@
-"""`salign maps aggregate` and `salign maps granularity`: a manifest with other maps."""
+"""The commands `salign maps aggregate` and `salign maps granularity`, which write a manifest with other maps."""
 
 from __future__ import annotations
 

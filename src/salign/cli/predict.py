@@ -1,4 +1,4 @@
-"""`salign predict`."""
+"""The command `salign predict`."""
 
 from __future__ import annotations
 

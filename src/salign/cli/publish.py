@@ -1,4 +1,4 @@
-"""`salign publish`."""
+"""The command `salign publish`."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`salign rebalance`."""
+"""The command `salign rebalance`."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def rebalance(
     from salign.errors import one_of
     from salign.runs.folder import RunFolder
 
-    RunFolder.open(run)  # mistakes are told before torch is imported
+    RunFolder.open(run)  # reports mistakes before torch is imported
     number("--reach", reach, "(0, 1]")
     one_of(method, ["eos", "smote", "repeat", "plain"], "--method")
     from salign.cli.show import make_and_show

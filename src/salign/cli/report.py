@@ -1,4 +1,4 @@
-"""`salign report`."""
+"""The command `salign report`."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def report(
     read = Study.read(study, overrides)
     check_arms(read)
     from salign.cli.experiment import print_report
-    from salign.experiment.store import StudyFolder, read_results  # imports torch; mistakes are told before
+    from salign.experiment.store import StudyFolder, read_results  # imports torch, so after the checks
 
     folder = StudyFolder.of(read, out)
     check_output(folder.path / "report.html")
@@ -54,10 +54,13 @@ def report(
 
 
 def _found(study: Path, out: Path) -> tuple[Path, Path]:
-    """The study's file, and where its own folder lies, from what was typed: the file, or a folder that holds it.
+    """Return the study's file, and the folder that holds the study's folder.
+
+    The user gives the file, or a folder that holds it. An image folder without a study is returned as it is, because
+    the reader of the study reports it better.
 
     Raises:
-        SalignError: nothing of that name is there; the message has the command that was probably meant.
+        SalignError: there is no study of that name; the message proposes a command.
     """
     from salign.experiment.glance import is_study_folder, nearest_study
     from salign.project.names import STUDIES, STUDY
@@ -68,14 +71,18 @@ def _found(study: Path, out: Path) -> tuple[Path, Path]:
         return study, out
     near = nearest_study(study, out)
     if study.is_dir() and near is None:
-        return study, out  # whoever reads it says what to do with a folder of images
+        return study, out  # the reader of the study reports a folder of images
     what = f"there is no {STUDY} in {study}" if study.is_dir() else f"no such file: {study}"
     perhaps = f"Perhaps: salign report {quote(near)}" if near else "salign runs lists the studies below this folder"
     raise SalignError(f"{what}; expected the YAML file of a study, or the folder that it lies in. {perhaps}")
 
 
 def _nothing_to_report(study: Path, folder: StudyFolder, out: Path) -> SalignError:
-    """No run of the study is finished; perhaps because it was run with other values, by `--set` or before a change."""
+    """Return the error for a study without a finished run.
+
+    If its folder holds finished runs with other values, because of `--set` or a later change of the study, the message
+    says how to report those.
+    """
     ran = folder.path / "study.yaml"
     finished = sum(path.is_file() for path in folder.runs.glob("*/cell.json"))
     if not finished or not ran.is_file():

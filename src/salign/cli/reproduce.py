@@ -1,4 +1,4 @@
-"""`salign reproduce`."""
+"""The command `salign reproduce`."""
 
 from __future__ import annotations
 
@@ -73,7 +73,7 @@ def reproduce(
 
 
 def _compare(name: str, row: EvidenceRow, study: Study, out: Path) -> bool:
-    """Print the figure of a finished row beside what was expected; give whether it is within the tolerance."""
+    """Print the figure of a finished row beside the expected one; return whether it is within the tolerance."""
     from salign.experiment.reproduce import figure_of_row
     from salign.experiment.store import StudyFolder, read_results
 
@@ -87,7 +87,7 @@ def _compare(name: str, row: EvidenceRow, study: Study, out: Path) -> bool:
 
 
 def _list(rows: EvidenceTable) -> None:
-    """Print every row with what it costs, and before rows of the same data what writes them."""
+    """Print every row with its cost; rows of the same data follow the commands that prepare the data."""
     for prepare, group in groupby(rows.rows.items(), key=lambda each: each[1].prepare):
         for command in prepare:
             typer.echo(f"data: {command}")

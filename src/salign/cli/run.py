@@ -1,4 +1,4 @@
-"""`salign run` and `salign status`."""
+"""The commands `salign run` and `salign status`."""
 
 from __future__ import annotations
 
@@ -74,7 +74,7 @@ def run(
 
 
 def _study(file: Path, overrides: list[str], seeds: int | None, plain: bool) -> Study:
-    """The study, perhaps with other seeds, or of cross-entropy alone."""
+    """Read the study, with another number of seeds if `seeds` is given, or of cross-entropy alone if `plain`."""
     from salign.experiment.study import Study
     from salign.project.plain import without_maps
 
@@ -85,7 +85,9 @@ def _study(file: Path, overrides: list[str], seeds: int | None, plain: bool) -> 
 
 
 def _check_maps(study: Study, folder: Path) -> None:
-    """Tell before torch is loaded that a guided arm has nothing to be guided by.
+    """Refuse a study with guided arms if no training image has a map, before torch is imported.
+
+    A study with several data sets or another column of maps is not checked here.
 
     Raises:
         SalignError: no training image has a map.

@@ -1,4 +1,4 @@
-"""`salign runs`."""
+"""The command `salign runs`."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from salign.runs.folder import RunFolder
 
 _FIGURES = ("auroc", "auroc_macro", "accuracy", "accuracy_macro")
-"""Figures that the list shows, of those that a run has."""
+"""The metrics that the list shows, if a run has them."""
 
 
 def runs(
@@ -44,7 +44,7 @@ def runs(
     for study in studies_below(folder):
         try:
             _print_study(study, glance(study))
-        except SalignError as error:  # the other studies are listed all the same
+        except SalignError as error:  # the other studies are listed anyway
             typer.secho(f"{study}: {str(error).splitlines()[0]}", fg="yellow")
     headings = ["run", "when", "figures on the first test set"]
     rows = [[run.path.name, f"{when(run):%Y-%m-%d %H:%M}", _figures(run)] for run in folders[:most]]
@@ -73,7 +73,7 @@ def _print_study(folder: Path, seen: Glance) -> None:
 
 
 def _figures(run: RunFolder) -> str:
-    """The main figures on the first test set, or how far the run came."""
+    """Return the main figures on the first test set, or how far the run has come."""
     from salign.errors import SalignError
     from salign.evaluate.figures import TEXT
     from salign.evaluate.tables import read_figures

@@ -1,4 +1,4 @@
-"""`salign saliency`: nets that predict human maps."""
+"""The command `salign saliency`: nets that predict human maps."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ app = typer.Typer(
 )
 
 METRICS = ("cc", "kl", "auc_judd", "energy")
-"""Metrics worth a line; agreement.csv has all."""
+"""The metrics that are printed; agreement.csv has all."""
 
 
 Recipe = Annotated[Path, typer.Argument(help="The recipe, as YAML; docs/machine-annotators.md explains the keys.")]
@@ -144,7 +144,7 @@ def _train(
     from salign.train.recipe import MapsRecipe
 
     built = MapsRecipe.read(recipe, overrides, preset=preset, files=True)
-    from salign.runs.fit import fit  # it imports torch; mistakes in the recipe are told before
+    from salign.runs.fit import fit  # imports torch, so after the recipe is checked
     from salign.train.world import follows
 
     try:
@@ -152,7 +152,7 @@ def _train(
     except KeyboardInterrupt:
         typer.secho("stopped. Run the same command with --resume to go on after the last whole epoch.", err=True)
         raise typer.Exit(130) from None
-    if follows():  # the first process says the rest
+    if follows():  # the first process prints the rest
         raise typer.Exit
     if built.loss.target == "map":
         _show(run.path)
@@ -160,7 +160,7 @@ def _train(
 
 
 def _manifest(run: Path) -> str:
-    """The manifest that a net was trained with, and its root where that is another folder."""
+    """Return the manifest that a net was trained with, and its `--root` if one was given, as words of a command."""
     from salign.runs.folder import RunFolder
     from salign.train.recipe import MapsRecipe
 

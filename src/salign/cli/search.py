@@ -1,4 +1,4 @@
-"""`salign search`."""
+"""The command `salign search`."""
 
 from __future__ import annotations
 
@@ -79,7 +79,7 @@ def search(
         raise SalignError(
             f"{space}: {cells_of.size} candidates; train them all as networks of a study, {FEWEST} at least."
         )
-    cells_of.cells()  # refuses a space of too many
+    cells_of.cells()  # refuses a space with too many cells
     _train(source, cells_of, space, folder, budget, metric, predictor, edits, best, seed, out, workers, threads, quiet)
 
 
@@ -99,7 +99,7 @@ def _train(
     threads: int | None,
     quiet: bool,
 ) -> None:
-    """Train the candidates as a study, rank the rest, and train the best of them as part of the same study."""
+    """Train the candidates as a study, rank the rest, and train the best of the rest as part of the same study."""
     import numpy as np
 
     from salign.cli.experiment import run_cells

@@ -1,4 +1,4 @@
-"""`salign serve`."""
+"""The command `salign serve`."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How figures are shown in a terminal."""
+"""Printing of figures, tables and messages that several commands share."""
 
 from __future__ import annotations
 
@@ -24,13 +24,13 @@ if TYPE_CHECKING:
     from salign.runs.run import Run
 
 GROUPED = 3
-"""So many of the main figures are shown by group."""
+"""How many of the main figures are printed by group."""
 MOST_CLASSES = 20
-"""The figures of each class are printed where there are at most so many; the CSV has all."""
+"""The largest number of classes whose single figures are printed; the CSV file has all of them."""
 
 
 def run_figures(run: Run) -> None:
-    """Print a run's main figures, a column per set; those of groups and classes; and its threshold."""
+    """Print a run's main figures with a column per set, its figures by group and by class, and its threshold."""
     from rich.console import Console
 
     from salign.evaluate.names import main_figures
@@ -53,7 +53,7 @@ def run_figures(run: Run) -> None:
             console.print(_class_table(name, whole[whole["split"] == name], run.classes))
     undefined = whole[whole["value"].isna() & whole["metric"].isin(main)]
     rounded = whole[whole["metric"] == "bpcer"]["note"].head(1)
-    if threshold := describe_model(run.path).get("threshold"):  # runs from before it was kept have none
+    if threshold := describe_model(run.path).get("threshold"):  # old runs did not store it
         typer.echo(f"threshold: {Threshold(**threshold)}")
         rounded = rounded.head(0)
     print_verdicts(run_verdicts(run))
@@ -62,7 +62,7 @@ def run_figures(run: Run) -> None:
 
 
 def make_and_show(source: Path, options: Mapping[str, object], out: Path | None, device: str, **more: Any) -> None:
-    """Make a run of a finished one, show its figures, and say where it lies; see `salign.runs.posthoc.make_run`."""
+    """Make a run from a finished one, print its figures and its folder; see `salign.runs.posthoc.make_run`."""
     from salign.runs.posthoc import make_run
 
     new = make_run(source, options, out, device=device, say=typer.echo, **more)
@@ -71,13 +71,13 @@ def make_and_show(source: Path, options: Mapping[str, object], out: Path | None,
 
 
 def print_verdicts(verdicts: Iterable[Verdict]) -> None:
-    """Print what forbids taking the figures as they stand, a line each, and what to do about it."""
+    """Print the reasons not to take the figures at face value, a line each, with what to do about them."""
     for verdict in verdicts:
         typer.secho(f"⚠ {verdict}", fg="yellow")
 
 
 def losses_table() -> None:
-    """Print a line per loss: what `loss.name` may be, what it is, and its options with their defaults."""
+    """Print a line per loss: its name for `loss.name`, a summary, and its options with their defaults."""
     import inspect
 
     from rich.console import Console
@@ -96,7 +96,7 @@ def losses_table() -> None:
 
 
 def study_table(study: Study, results: Results) -> None:
-    """Print a line per arm: how many runs are done, and the figure that counts, mean and spread over seeds."""
+    """Print a line per arm: the number of finished runs, and the study's metric as mean and spread over runs."""
     from rich.console import Console
 
     from salign.cli.text_table import text_table
@@ -117,7 +117,7 @@ def study_table(study: Study, results: Results) -> None:
 
 
 def print_report(report: Report, console: Console | None = None) -> None:
-    """Print what was found in a set: coverage, faults and findings; a line each where nothing is wrong."""
+    """Print the report of `salign data check`: coverage, faults and findings; a line each where nothing is wrong."""
     from rich.console import Console
     from rich.markup import escape
 
@@ -159,10 +159,10 @@ def split_table(manifest: Manifest) -> None:
 
 
 def pairs(texts: list[str]) -> dict[str, str]:
-    """`NAME=VALUE` options -> values by name.
+    """Parse options `NAME=VALUE` into a dictionary.
 
     Raises:
-        SalignError: one has no `=`.
+        SalignError: an option has no `=`.
     """
     from salign.errors import SalignError
 
@@ -173,7 +173,7 @@ def pairs(texts: list[str]) -> dict[str, str]:
 
 
 def _table(title: str, figures: pd.DataFrame, columns: tuple[str, ...]) -> Table:
-    """One with the sets as columns; or, for groups, which may be many, as lines."""
+    """Return a table of figures: with a column per set, or with a row per group, of which there may be many."""
     from salign.cli.text_table import text_table
     from salign.evaluate.names import name_of
 
@@ -193,7 +193,7 @@ def _table(title: str, figures: pd.DataFrame, columns: tuple[str, ...]) -> Table
 
 
 def _class_table(title: str, figures: pd.DataFrame, classes: Sequence[str]) -> Table:
-    """A line per class, a column per figure of one class against the rest."""
+    """Return a table with a row per class, and a column per metric that compares one class with the rest."""
     from salign.cli.text_table import text_table
     from salign.evaluate.names import OF_A_CLASS, name_of
 

@@ -1,4 +1,4 @@
-"""A table for the terminal, whose cells are shown as they are."""
+"""A table for the terminal that shows the text of its cells unchanged."""
 
 from __future__ import annotations
 
@@ -17,14 +17,17 @@ def text_table(
     left: Container[str] = ("",),
     **options: Any,
 ) -> Table:
-    """A table of texts, in which square brackets are square brackets and no markup: names are what people gave.
+    """Return a table of texts.
+
+    Square brackets are shown as they are and are not read as rich's markup, because cells may hold names that users
+    chose.
 
     Args:
-        title: stands above it.
+        title: text above the table.
         headings: one for each column.
-        rows: as many cells each.
-        left: the columns of these headings begin at the left; all others end at the right.
-        options: what else `rich.table.Table` takes.
+        rows: each with as many cells as there are columns.
+        left: headings of the columns that are aligned left; all others are aligned right.
+        options: further options of `rich.table.Table`.
     """
     from rich.markup import escape
     from rich.table import Table

@@ -1,4 +1,4 @@
-"""`salign train`."""
+"""The command `salign train`."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ def train(
     check_output(out, folder=True)
     if verify:
         forget_verdicts(built.data.manifest)
-    from salign.cli.show import run_figures  # what follows imports torch; mistakes in the recipe are told before
+    from salign.cli.show import run_figures  # imports torch, so after the recipe is checked
     from salign.runs.fit import fit
     from salign.runs.folder import RunFolder
     from salign.train.world import follows
@@ -71,7 +71,7 @@ def train(
     except KeyboardInterrupt:
         typer.secho("stopped. Run the same command with --resume to go on after the last whole epoch.", err=True)
         raise typer.Exit(130) from None
-    if follows():  # the first process says the rest
+    if follows():  # the first process prints the rest
         return
     if built.task == "pretrain":
         typer.echo(f"wrote {run.path}. Next: salign train RECIPE --init {quote(run.path)}")

@@ -1,4 +1,4 @@
-"""`salign tune`."""
+"""The command `salign tune`."""
 
 from __future__ import annotations
 
@@ -72,7 +72,7 @@ def tune(
     check_output(out / base.name, folder=True)
     manifest = Manifest.read(base.data.manifest, base.data.root)
     rule = choose_rule(select, judged_classes(manifest, base.data), base.data.groups)
-    from salign.experiment.tune import Tuning, read_trials  # imports torch; mistakes are told before
+    from salign.experiment.tune import Tuning, read_trials  # imports torch, so after the checks
 
     space = space or default_space(base, guided=training_maps(manifest, base.data) > 0)
     tuning = Tuning(base, space, rule, cast(Metric, metric), trials, seed)
@@ -87,7 +87,7 @@ def tune(
 
 
 def _run(tuning: Tuning, folder: Path, again: str, workers: int | None, threads: int | None, quiet: bool) -> None:
-    """Run what is left; Ctrl-C and SIGTERM end it with the command that goes on."""
+    """Run the unfinished trials; Ctrl-C or SIGTERM stops and prints the command that continues."""
     import signal
 
     from salign.experiment.runner import LocalExecutor
@@ -104,7 +104,7 @@ def _run(tuning: Tuning, folder: Path, again: str, workers: int | None, threads:
 
 
 def _print(tuning: Tuning, tried: list[Tried], folder: Path, *, again: str, show: bool) -> None:
-    """Print the table and what was chosen, write the files, and say what to do next."""
+    """Print the table of trials and the choice, write the files, and print what to do next."""
     from rich.console import Console
 
     from salign.cli.text_table import text_table

@@ -1,10 +1,10 @@
-"""Many annotators at once: whether every save arrives, and how long one takes.
+"""Load test of `salign annotate` with many annotators: whether every save arrives, and how long a save takes.
 
     python benchmarks/annotate_load.py --json annotate_load.json   # 10 minutes
 
-A real `salign annotate` on loopback and, in this process, annotators who each do what the page does: ask for the next
-images, fetch them, think, and save an answer with brush strokes. They think for 1 to 3 seconds, several times faster
-than people. Stops by itself; afterwards every save is looked for in the database.
+A real `salign annotate` serves on loopback. In this process, simulated annotators do what the page does: request the
+next images, fetch them, think, and save an answer with brush strokes. They think for 1 to 3 seconds, which is several
+times faster than people. The program stops by itself and then looks for every save in the database.
 """
 
 from __future__ import annotations

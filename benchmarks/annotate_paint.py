@@ -1,12 +1,14 @@
-"""The annotation page in headless Chromium: a frame while painting, regions, the next image.
+"""Speed of the annotation page in headless Chromium: painting, region maps, and showing the next image.
 
     python benchmarks/annotate_paint.py --json annotate_paint.json   # about a minute on 2 cores
 
-Images of 4,000 x 3,000 pixels from a real `salign annotate` on loopback. Painting: one long stroke, a stretch of it in
-every frame; the limit of 60 frames a second is off, so that an interval is what a frame costs, all of it: script,
-painting, raster and composition, without a GPU. Regions: from the call to the cells, on a grid of at most 800 pixels a
-side, in a worker that is there; the page's own part is told apart. Next image: from the key's event to the frame after
-the image was drawn, the image having been prefetched.
+A real `salign annotate` on loopback serves images of 4,000 x 3,000 pixels. Three things are timed:
+
+- Painting: one long stroke, drawn piece by piece in every frame. The limit of 60 frames a second is off, so that the
+  interval between frames is the full cost of a frame (script, painting, raster and composition) without a GPU.
+- Regions: from the call until the cells are there, on a grid of at most 800 pixels a side, in a worker that already
+  runs. The page's own share of the time is reported separately.
+- Next image: from the key's event to the frame after the image was drawn. The image was prefetched.
 """
 
 from __future__ import annotations

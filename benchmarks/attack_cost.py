@@ -1,10 +1,11 @@
-"""What adversarial training costs: an attack of n steps over n + 1 passes forth and back, and what selection saves.
+"""Cost of adversarial training: an attack of n steps against n + 1 bare passes, and how much `select` saves.
 
     python benchmarks/attack_cost.py --json attack_cost.json
     python benchmarks/attack_cost.py --backbone resnet18 --side 112 --rounds 5
 
-All take turns on one batch of noise; a ratio is the median of the ratios of the rounds. Seconds are of the processor,
-unless there is a CUDA device. Passes are counted by a hook.
+A bare pass is one forward and backward pass. All variants take turns on one batch of noise; a ratio is the median of
+the ratios of the rounds. Processor seconds are measured on a CPU, and wall seconds on a CUDA device. A hook counts the
+forward passes.
 """
 
 from __future__ import annotations

@@ -1,9 +1,10 @@
-"""What machine annotation costs besides the network: `salign autoannotate` against the bare forward pass; RISE batched.
+"""Cost of machine annotation besides the network: `salign autoannotate` against a bare forward pass; RISE in batches.
 
     python benchmarks/autoannotate.py --json autoannotate.json   # about 5 minutes on 2 cores
 
-The floor is the network alone on images that are in memory already; the other reads pictures, marks them, brings the
-maps into the shape of their images and writes 16-bit PNG files. The last rows: RISE mask by mask, and many at a time.
+The floor is the network alone, on images that are already in memory. `salign autoannotate` also reads the pictures,
+scales the maps to the shape of their images and writes 16-bit PNG files. The last rows compare RISE with one mask at a
+time and with many masks at a time.
 """
 
 from __future__ import annotations

@@ -1,10 +1,10 @@
-"""Does `data.cache` pay on the second epoch? Images per second read anew, and of a filled cache, in turns.
+"""Does `data.cache` pay from the second epoch on? Images per second, read anew and from a filled cache, in turns.
 
     python benchmarks/cache.py --json cache.json                       # about 3 minutes on 2 cores, most to make files
     python benchmarks/cache.py --images 8 --rounds 1                   # a quick look
 
 Photograph-like JPEG images with PNG maps, as in data_pipeline.py, go through the loader that `salign train` uses, with
-the usual augmentation. The first epoch with the cache, which fills it, is timed once, beside the others.
+the usual augmentation. The first epoch with the cache, which fills it, is timed once and reported separately.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ def measure(folder: Path, options: argparse.Namespace) -> dict[str, Any]:
     manifest = write_set(folder / "set", Kind(options.side, True), options.images)
     plain = make_loader(manifest, options, None)
     cached = make_loader(manifest, options, PixelCache(folder / "pixels"))
-    seconds_of(plain)  # starts the workers, and brings the files into memory
+    seconds_of(plain)  # starts the workers, and loads the files into the system's cache
     filling = seconds_of(cached)
     steps = {"read anew": lambda: seconds_of(plain), "cached": lambda: seconds_of(cached)}
     seconds = take_turns(steps, rounds=options.rounds)

@@ -2,8 +2,8 @@
 
     python benchmarks/cam_throughput.py --json cam_throughput.json   # about 5 minutes on 2 cores
 
-Same network, weights and images, by turns. grad-cam also scales its maps to the image; a row of its own does the same
-to salign's, so that the two can be compared with and without.
+All variants take turns with the same network, weights and images. grad-cam also scales its maps to the size of the
+image; an extra row does the same with salign's maps, so that both packages can be compared with and without scaling.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ def variants(
     """What takes turns; every one from images to maps, but the floor, which stops at the logits."""
     normal = (images - classifier.mean) / classifier.std
     net = classifier.backbone.net
-    own = copy.deepcopy(net)  # its hooks are to burden nobody else
+    own = copy.deepcopy(net)  # its hooks must not slow down the others
     package = GradCAM(model=own, target_layers=[layer_of(own)])
     targets = [ClassifierOutputTarget(label) for label in classes.tolist()]
 
@@ -78,7 +78,7 @@ def measure(name: str, *, images: int, rounds: int) -> list[dict[str, Any]]:
     classifier = Classifier(name, [str(label) for label in range(10)], image_size=size).eval()
     generator = torch.Generator().manual_seed(0)
     batch = torch.rand(images, 3, size, size, generator=generator)
-    with torch.no_grad():  # random weights: make evidence vary, so that the maps do
+    with torch.no_grad():  # weights are random: spread the evidence, so that maps vary
         classifier.train()(batch)
         classifier.backbone.net.get_classifier().weight.normal_(generator=generator)
     classifier.eval()

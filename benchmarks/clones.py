@@ -1,8 +1,8 @@
-"""Cloning 1,000 colour images of 96 pixels per class: seconds, and peak memory of the process.
+"""Time and peak memory of cloning 1,000 colour images of 96 pixels per class.
 
     python benchmarks/clones.py --json clones.json   # about a minute on a busy core
 
-The set is two classes of smooth random images. Reading, drawing and writing are all counted; importing is not.
+The set has two classes of smooth random images. The time includes reading, drawing and writing, but not importing.
 """
 
 from __future__ import annotations

@@ -3,9 +3,10 @@
     python benchmarks/data_pipeline.py --json data_pipeline.json                       # about 10 minutes on 2 cores
     python benchmarks/data_pipeline.py --images 60 --rounds 1 --workers 0 2 --kinds "256 px grey"   # a quick look
 
-The files are made up on the spot: photographs-like noise as JPEG, a PNG map for each. All variants take turns; a ratio
-is the median of the ratios of the rounds. End to end can exceed neither rate: where it falls below the network's own,
-the network waits for images (or, with few cores, both share them).
+The files are created first: smooth noise as JPEG, similar to photographs, with a PNG map for each image. All variants
+take turns; a ratio is the median of the ratios of the rounds. Both together cannot be faster than the slower of the
+two. If they are slower than the training step alone, the network waits for images, or, with few cores, reading and
+training compete for the processor.
 """
 
 from __future__ import annotations

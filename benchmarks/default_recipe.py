@@ -1,19 +1,20 @@
-"""Is the default recipe level with fine-tuning by the book? Small sets of real images, held-out test images, AUROC.
+"""Is the default recipe as good as standard fine-tuning? AUROC on held-out test images of small sets of real images.
 
     python benchmarks/default_recipe.py DATA --runs runs.csv --json default_recipe.json   # about an hour on one core
 
-DATA has a folder for each set of `SETS`: images, and an index.csv with the columns split, class, path and mask. For
-every seed so many training images are drawn, the same for all; the seed also decides weights and order. Epochs and
-pixels are the same, and each keeps the epoch that does best on the same validation images. All else is the recipe's
-default, or what the book says. By the book, in plain torch, are:
+DATA has a folder for each set of `SETS`, with images and an index.csv with the columns split, class, path and mask. For
+every seed a number of training images is drawn, which is the same for all arms; the seed also decides weights and
+order. All arms train for the same number of epochs on images of the same size, and each keeps the epoch that is best on
+the same validation images. Everything else is the recipe's default, or what the standard method prescribes. The
+standard methods, in plain torch, are:
 
 - `tutorial`: the tutorial "Transfer Learning for Computer Vision" of PyTorch: a new linear layer, SGD at .001 with
-  momentum, a tenth of the rate every 7 epochs, 4 images a step, random crops and flips, the epoch of best accuracy;
-- `adamw`: as networks are fine-tuned with timm's script today, in the setting that DeiT made usual: AdamW at 5e-4 with
-  a weight decay of .05, a warm-up and a cosine to zero, flips; 20 images a step, as few images need.
+  momentum, a tenth of the rate every 7 epochs, 4 images a step, random crops and flips, and the epoch of best accuracy;
+- `adamw`: fine-tuning as it is common today with timm's script, in the setting that DeiT made usual: AdamW at 5e-4 with
+  a weight decay of .05, a warm-up and a cosine to zero, flips; 20 images a step, because there are few images.
 
-Both get torch's linear layer for a head. What `timm.create_model(..., num_classes=2)` draws would make them worse.
-Runs that stand in the CSV are not repeated.
+Both use torch's linear layer as the head; the head that `timm.create_model(..., num_classes=2)` initialises would make
+them worse. Runs that are already in the CSV are not repeated.
 """
 
 from __future__ import annotations

@@ -1,10 +1,10 @@
-"""How much faster several processes train than one: images per second of whole epochs, taking turns.
+"""How much faster several processes train than one: images per second of whole epochs, measured in turns.
 
     python benchmarks/devices.py --json devices.json           # 1 and 2 processes on CPUs, a thread each; 4 minutes
     python benchmarks/devices.py --repeats 1 --images 80       # a quick look
 
-Where there are GPUs, 1, 2, 4 ... of them train. An epoch is trained, validated and saved as `salign train` does; the
-first one, in which everything starts, does not count. The batch of all processes together is the same.
+Where there are GPUs, 1, 2, 4 ... of them train. An epoch is trained, validated and saved as `salign train` does it. The
+first epoch does not count, because everything starts in it. The total batch of all processes is always the same.
 """
 
 from __future__ import annotations

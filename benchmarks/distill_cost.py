@@ -1,9 +1,10 @@
-"""What a teacher costs: a step with `distill` or `okd` over the passes that it cannot do without.
+"""Cost of a teacher: a step with `distill` or `okd` against the passes that it needs at least.
 
     python benchmarks/distill_cost.py --json distill_cost.json
 
-`distill` needs a training step of the student and a forward pass of the teacher, `okd` a step on two batches and two
-forward passes. All take turns, on noise; a ratio is the median of the ratios of the rounds.
+`distill` needs a training step of the student and a forward pass of the teacher; `okd` needs a training step on two
+batches and two forward passes of the teacher. All variants take turns on noise; a ratio is the median of the ratios of
+the rounds.
 """
 
 from __future__ import annotations

@@ -1,9 +1,10 @@
-"""Images per second of an exported model against torch, answers and maps alike: float32, int8, one image or sixteen.
+"""Images per second of an exported model against torch, with answers and maps: float32 and int8, 1 or 16 images.
 
     python benchmarks/export.py RUN --json export.json   # about 2 minutes on 2 cores
 
-The run is exported into a temporary folder. All take turns in the same minutes with the same number of threads; torch
-computes in inference mode with channels_last weights, as `salign predict` does. Reading images is not part of it.
+The run is exported into a temporary folder. All variants take turns in the same minutes with the same number of
+threads. torch computes in inference mode with channels_last weights, as `salign predict` does. Reading images is not
+included.
 """
 
 from __future__ import annotations

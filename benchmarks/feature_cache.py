@@ -1,9 +1,9 @@
-"""How many epochs per second the head of a frozen network learns on cached features, and the whole network on images.
+"""Epochs per second of training a head on cached features, and of training the whole network on images.
 
     python benchmarks/feature_cache.py --out benchmarks/results/feature_cache.json
 
-Both train by the loop of every run, with its validation, checkpoint and metrics after each epoch; the images are noise
-in PNG files. The time of an epoch is the median of the epochs after the first.
+Both use the training loop of every run, with its validation, checkpoint and metrics after each epoch. The images are
+noise in PNG files. The time of an epoch is the median over the epochs after the first.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Systems that work on graphs, measured on small real data within minutes, one thread.
+"""The methods for graphs, measured on small data within minutes, with one thread.
 
     python benchmarks/graphs.py digits --seeds 10 --json digits.json
     python benchmarks/graphs.py texts --data ../shared/data/graphs --seeds 3 --json texts.json
@@ -7,13 +7,16 @@
     python benchmarks/graphs.py views --seeds 10
     python benchmarks/graphs.py large
 
-`digits`: nodes are images of handwritten digits, linked at random; the label of a node is the most frequent digit among
-its neighbours, so that the image of a node says nothing of its own label. `texts`: Cora, CiteSeer and Facebook pages,
-with splits that keep equal texts together. `templates`: one template per class of connectomes (Fisher's z) in 20 random
-splits of 75 % and 25 %. `views`: made-up subjects with four views of unlike size; how far the one template of DGN and
-others, which pool the views, lie from subjects that were held out. `step`: what a training step costs with deconvolved
-labels over plain ones. `large`: a made-up graph of a million nodes and ten million links, and the peak memory of
-training on it. Intervals are Student's, over seeds.
+- `digits`: nodes are images of handwritten digits, linked at random. The label of a node is the most frequent digit
+  among its neighbours, so that a node's own image says nothing about its label.
+- `texts`: Cora, CiteSeer and Facebook pages, with splits that keep equal texts together.
+- `templates`: one template per class of connectomes (Fisher's z), in 20 random splits of 75 % and 25 %.
+- `views`: made-up subjects with four views of different scale. Measured is how far the single template of DGN, and of
+  other methods that pool the views, lies from held-out subjects.
+- `step`: the cost of a training step with deconvolved labels, compared with plain labels.
+- `large`: a made-up graph of a million nodes and ten million links, and the peak memory of training on it.
+
+Intervals are Student's, over seeds.
 """
 
 from __future__ import annotations
@@ -76,7 +79,7 @@ def digits(seeds: list[int], **options: object) -> Figures:
         pairs = unique_links(rng.integers(0, nodes, (2, 2 * nodes)), nodes).pairs
         neighbours = from_links(torch.from_numpy(pairs), nodes)
         votes = neighbours.sum(torch.eye(10)[torch.from_numpy(truth.astype(np.int64))])
-        labels = votes.argmax(1)  # the lowest of equally frequent digits
+        labels = votes.argmax(1)  # of equally frequent digits, the lowest
         order = torch.from_numpy(rng.permutation(nodes))
         sets = NodeSets(labels, 10, order[:3000], order[3000:4000])
         for name, way in WAYS.items():

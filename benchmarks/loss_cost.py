@@ -1,4 +1,4 @@
-"""What a step with each loss costs over one with cross-entropy; a part of step_cost.py."""
+"""Cost of a training step with each loss, compared with cross-entropy; used by step_cost.py."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ Step = Callable[[], None]
 
 def loss_of(loss: Loss, classifier: Classifier, batch: Batch) -> Tensor:
     """As every training loop has it."""
-    loss.teacher = lambda images: classifier(images).logits  # a network of the same size
+    loss.teacher = lambda images: classifier(images).logits  # stands for a teacher of the same size
     batch = loss.prepare(batch)
     return loss(classifier(batch.images), batch).total
 

@@ -1,10 +1,10 @@
-"""How long a large manifest takes to open, and in how much memory: validated the first time, and from then on.
+"""Time and memory to open a large manifest: the first time, when it is validated, and every later time.
 
     python benchmarks/manifest.py --json manifest.json          # 10 million rows, about 4 minutes of a processor
     python benchmarks/manifest.py --rows 200000                 # a quick look
 
-The rows name images and maps in shards of 10,000, whose files are there and hold nothing, so that no ten million files
-are made. Each opening is a process of its own; its highest resident memory is told.
+The rows name images and maps in shards of 10,000 images. The shard files exist but are empty, so that no ten million
+files have to be made. Each opening runs in a process of its own, whose peak resident memory is reported.
 """
 
 from __future__ import annotations
@@ -82,7 +82,7 @@ def main() -> None:
     before, figures = environment(), dict[str, Any]()
     with tempfile.TemporaryDirectory() as folder:
         paths = write_manifests(Path(folder), options.rows)
-        time.sleep(3)  # what changed in the last seconds is not taken for sound
+        time.sleep(3)  # a set that changed in the last two seconds is not noted as sound
         for path in paths:
             for what in ("first", "validated"):
                 seen = figures[f"{path.suffix[1:]}, {what}"] = open_once(path, Path(folder) / "cache")

@@ -1,10 +1,11 @@
-"""Peak memory at 1,000 and at 20,000 images: checking and loading an epoch, training one, predicting a folder.
+"""Peak memory at 1,000 and at 20,000 images: checking and loading an epoch, training an epoch, predicting a folder.
 
     python benchmarks/memory.py --json memory.json   # about 8 minutes on 2 busy cores
 
-The larger set is the smaller one under more names (hard links), so that nothing but the number of images differs. Every
-measurement is a fresh process; its resident memory and that of its workers are added up several times a second. Pages
-that workers share with their parent are counted once per process: the sum is an upper bound.
+The larger set consists of the smaller one's files under more names (hard links), so that only the number of images
+differs. Every measurement runs in a new process; the resident memory of the process and its workers is added up several
+times a second. Memory pages that workers share with their parent are counted once per process, so that the sum is an
+upper bound.
 """
 
 from __future__ import annotations
@@ -126,7 +127,7 @@ def _resident(family: psutil.Process) -> int:
     for member in members:
         try:
             total += member.memory_info().rss
-        except psutil.NoSuchProcess:  # ended since it was listed
+        except psutil.NoSuchProcess:  # it ended after it was listed
             continue
     return total
 

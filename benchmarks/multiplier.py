@@ -1,16 +1,18 @@
-"""Two ways to choose the weight of a term in every step: a dose of gradient, or a multiplier that holds a constraint.
+"""Two ways to choose the weight of a loss term in every step: a gradient dose, or the multiplier of a constraint.
 
     python examples/studies/prepare.py digits data/digits
     python benchmarks/multiplier.py data/digits/manifest.csv runs/multiplier --json multiplier.json
 
-A dose makes the term pull a fixed number of times as hard as cross-entropy (`salign.losses.dose`). The rival here is
-constrained optimisation: at most a share of the term's first value may be left, and in every step the logarithm of the
-weight rises by `RATE` times the logarithm of what is too much (a multiplicative form of dual ascent, without a unit).
-Both train a small network on digits beside a colour with the same losses, seed and number of settings; the target,
-where the colour is random, scores them and chooses nothing. Finished runs are not repeated.
+A dose makes the term's gradient a fixed number of times as strong as that of cross-entropy (`salign.losses.dose`). The
+rival is constrained optimisation: the constraint says which share of its first value the term may keep at most, and in
+every step the logarithm of the weight rises by `RATE` times the logarithm of the ratio of the term to its limit (a
+multiplicative form of dual ascent, which has no unit). Both train a small network on digits beside a colour, with the
+same losses, seeds and number of settings. On the target set the colour is random; the target measures the results and
+chooses nothing. Finished runs are not repeated.
 
-The tables have every run, and for each way: the target by the setting that the region test chooses and by the best one,
-how far apart the losses lie at one setting, and Spearman's correlation of the region test with the target.
+The tables list every run, and for each way: the figure on the target of the setting that the region test chooses, and
+of the best setting; how far the losses differ at the same setting; and Spearman's correlation between the region test
+and the target.
 """
 
 from __future__ import annotations

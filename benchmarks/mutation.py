@@ -1,12 +1,12 @@
-"""Which small changes of the source do the tests of its own package not notice? A sample of mutmut's.
+"""Which small changes of the source do the tests of a package not notice? A sample of the mutants of mutmut.
 
     python benchmarks/mutation.py train evaluate --sample 60 --seed 0 --out /tmp/mutants
 
-mutmut (`[tool.mutmut]` in pyproject.toml) makes the changes and runs the tests that reach each. This program adds what
-mutmut cannot do by itself: it draws a sample, and it runs the tests of each package alone, in a copy of the tracked
-files. It writes `OUT/PACKAGE.json` (mutant: status) and `OUT/PACKAGE.diff` (mutants that survived or ran out of
-time; mutmut's limit does not count the time of a fixture that trains a network, so try these by hand). `mutmut
-run`, in a clone of the repository, tries all mutants; that takes days.
+mutmut (`[tool.mutmut]` in pyproject.toml) makes the changes and runs the tests that reach each of them. This program
+adds two things: it draws a sample of the mutants, and it runs the tests of each package alone, in a copy of the tracked
+files. It writes `OUT/PACKAGE.json` (mutant -> status) and `OUT/PACKAGE.diff` (the mutants that survived or ran out of
+time). mutmut's time limit does not include the time of a fixture that trains a network, so check the mutants that ran
+out of time by hand. To try all mutants, use `mutmut run` in a clone of the repository; it takes days.
 """
 
 from __future__ import annotations
@@ -60,7 +60,7 @@ def run_package(package: str, sample: int, seed: int, out: Path, only: str) -> N
 
     def get_quick_runner(children: int) -> Any:
         runner = get_runner(children)
-        runner.run_clean_tests = lambda tests: 0  # they passed already, when they were timed
+        runner.run_clean_tests = lambda tests: 0  # they passed before, when they were timed
         return runner
 
     mutmut.get_mutant_runner = get_quick_runner
@@ -95,7 +95,7 @@ def main() -> None:
             for name in tracked.stdout.splitlines():
                 (Path(folder) / name).parent.mkdir(parents=True, exist_ok=True)
                 shutil.copy2(ROOT / name, Path(folder) / name)
-            if (pid := os.fork()) == 0:  # mutmut reads its configuration once and keeps state: a process each
+            if (pid := os.fork()) == 0:  # a new process, because mutmut keeps its configuration and state
                 os.chdir(folder)
                 run_package(package, arguments.sample, arguments.seed, arguments.out, arguments.only)
                 os._exit(0)

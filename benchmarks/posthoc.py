@@ -1,17 +1,21 @@
-"""What is made of a finished training, measured on digits within minutes: fused epochs, and a rebalanced head.
+"""Models made from a finished training, measured on digits within minutes: fused epochs, and a rebalanced head.
 
     python benchmarks/posthoc.py noise --seeds 20 --json noise.json
     python benchmarks/posthoc.py distil --seeds 10 --json distil.json
     python benchmarks/posthoc.py tail --seeds 10 --json tail.json
     python benchmarks/posthoc.py cost
 
-`noise`: a network of two hidden layers learns 1,000 digits, a share of them with wrong labels, for 60 epochs; of 1,000
-further digits one half chooses the epochs and the other is measured, three times and both ways
-(`salign.evaluate.fusion.compare_methods`). `distil`: with 40 % wrong labels, one network learns from the last epoch, or
-from the fused ones, and from the same labels. `tail`: a small convolutional network learns 200 zeros and fewer of each
-further digit, down to 4 nines; a fresh head then learns from features with as many of every class
-(`salign.train.rebalance`). Everything is in memory, in a loop of its own; the studies digits_noise.yaml and
-digits_tailed.yaml in recipes/studies do the same by `salign experiment`. Intervals are Student's, over seeds.
+- `noise`: a network with two hidden layers learns 1,000 digits for 60 epochs; a share of the digits has wrong labels.
+  Of 1,000 further digits one half chooses the epochs and the other half measures, three times and both ways
+  (`salign.evaluate.fusion.compare_methods`).
+- `distil`: with 40 % wrong labels, a network learns from these labels and from the answers of a teacher, which is the
+  last epoch of an earlier training or its fused epochs.
+- `tail`: a small convolutional network learns 200 zeros and fewer of each further digit, down to 4 nines. A new head
+  then learns from features with equally many samples of every class (`salign.train.rebalance`).
+- `cost`: the time that choosing epochs takes.
+
+Everything is in memory, in a training loop of its own. The studies digits_noise.yaml and digits_tailed.yaml in
+recipes/studies do the same by `salign experiment`. Intervals are Student's, over seeds.
 """
 
 from __future__ import annotations

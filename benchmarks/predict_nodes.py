@@ -3,10 +3,10 @@
     python benchmarks/predict_nodes.py --json predict_nodes.json           # 100,000 images
     python benchmarks/predict_nodes.py --images 4000 --block 64            # a quick look
 
-Small images of coloured squares, each of its own content and name, are predicted by the real command, as a process of
-its own, on a Ray cluster of two nodes of one CPU each, both on this machine. As soon as half of the blocks are done,
-the second node is killed with all its processes. The table is compared with that of the command without `--ray`, on all
-images. Ray's processes have the priority of others (`RAY_worker_niceness=0`), so that the rates can be compared.
+The images are small coloured squares, each with its own content and name. The real command predicts them, in a process
+of its own, on a Ray cluster of two nodes with one CPU each, both on this machine. When half of the blocks are done, the
+second node is killed with all its processes. The resulting table is compared with that of the command without `--ray`,
+image by image. Ray's processes run at normal priority (`RAY_worker_niceness=0`), so that the rates can be compared.
 """
 
 from __future__ import annotations
@@ -58,7 +58,7 @@ class Watched:
             (peak,) = (line for line in lines if line.startswith("VmHWM"))
             self.peak_bytes = 1024 * int(peak.split()[1])
             names = [path.name for path in blocks.iterdir()]
-        except (OSError, ValueError):  # it has ended, or is not that far
+        except (OSError, ValueError):  # it has ended, or has no blocks yet
             return 0, 0
         begun = [name for name in names if "-" in name]
         for name in begun:

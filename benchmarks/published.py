@@ -1,7 +1,8 @@
-"""The training step of the published WACV 2023 code, rebuilt from its description, to be measured against.
+"""The training step of the published WACV 2023 code, rebuilt from its description for comparison.
 
-The CAM is of the predicted class, min-max scaled per image; the loss is half cross-entropy, half mean squared error.
-Features come from a second pass through the convolutions (DenseNet) or from a hook on a late layer (the others).
+The class activation map is that of the predicted class, min-max scaled per image. The loss is half cross-entropy and
+half mean squared error. The features come from a second pass through the convolutions (DenseNet), or from a hook on a
+late layer (all other networks).
 """
 
 from __future__ import annotations

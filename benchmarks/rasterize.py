@@ -1,10 +1,11 @@
-"""How long shapes take to become maps: 1,000 annotations of each kind at 1,024 x 1,024 pixels, on one core.
+"""Time to draw shapes as maps: 1,000 annotations of each kind at 1,024 x 1,024 pixels, on one core.
 
     python benchmarks/rasterize.py --json rasterize.json   # about a minute
 
-Polygons have 3 to 60 corners around a centre, strokes 10 to 200 points along a wandering line with a radius of 3 to 40
-pixels that varies as with a pen, mixed annotations four of either and one that erases. Each becomes a map of its own.
-Last come what nobody draws and a stranger may send: a polygon and a stroke of 100,000 points to and fro over the image.
+Polygons have 3 to 60 corners around a centre. Strokes have 10 to 200 points along a wandering line, with a radius of 3
+to 40 pixels that varies as with a pen. Mixed annotations have four polygons, four strokes and one shape that erases.
+Each annotation becomes a map of its own. The last rows are shapes that nobody draws but a malicious client may send: a
+polygon and a stroke of 100,000 points to and fro over the image.
 """
 
 from __future__ import annotations

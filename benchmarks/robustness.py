@@ -3,11 +3,16 @@
     python benchmarks/robustness.py --seeds 10 --json robustness.json
     python benchmarks/robustness.py --picture docs/images/robustness.png    # nothing else
 
-Part `digits` (real digits of 14 px, a small network, an attack of radius .15): is half of the back-propagated images
-enough if they are the ones with the highest loss, does guided interpolation help, and what do wrong labels do? Part
-`decoy` (digits on 24 px beside a patch whose colour names the digit in training): is a guided network more robust where
-people did not look, and is an attack on the surroundings the strongest form of swapping them? A loop of plain PyTorch
-uses the steps and losses as a recipe would. Figures of every seed go into the file as they come.
+Part `digits` (real digits of 14 pixels, a small network, an attack of radius .15) asks three questions. Are half of the
+images enough for back-propagation, if they are those with the highest loss? Does guided interpolation help? What do
+wrong labels do?
+
+Part `decoy` (digits on 24 pixels beside a patch whose colour names the digit in training) asks two questions. Is a
+guided network more robust where people did not look? Is an attack on the surroundings the strongest form of swapping
+them?
+
+A loop of plain PyTorch uses the steps and losses as a recipe would. The figures of every seed are written to the file
+as soon as they are known.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """How long the page of a run with many images takes to open, to filter and to sort, in headless Chromium.
 
-Images are files beside the page, as `salign explain` writes them; times are medians of several trials.
+Images are files beside the page, as `salign explain` writes them. Times are medians over several trials.
 """
 
 from __future__ import annotations

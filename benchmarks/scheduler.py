@@ -1,9 +1,9 @@
-"""What a study costs besides its runs: handing out a cell, and listing and reporting very many finished ones.
+"""Overhead of a study besides its runs: handing out a cell, and listing and reporting very many finished cells.
 
     python benchmarks/scheduler.py --json scheduler.json   # about 5 minutes
 
-One real cell is run; the finished cells of the large studies are that one under other names (hard links), with figures
-of their own. Listing and reporting each happen in a fresh process, whose peak resident memory is measured.
+One cell is really run. The finished cells of the large studies are this cell under other names (hard links), with
+figures of their own. Listing and reporting each run in a new process, whose peak resident memory is measured.
 """
 
 from __future__ import annotations
@@ -67,7 +67,7 @@ def handing_out(folder: Path, manifest: Path, tasks: int) -> dict[str, float]:
     place = StudyFolder.of(study, folder)
     run_study(study, place, LocalExecutor(1, 1))
     (cell,) = expand(study)
-    # found finished, so that nothing but the way is timed
+    # the cell is finished already, so that only handing it out is timed
     done = Task(cell.recipe, place.runs, Measured(sets=["test_ood"], images=50))
     took = []
     for count in (1, tasks + 1):

@@ -1,13 +1,14 @@
-"""How well each rule of selection finds what is best on a target set, from finished runs; nothing is trained.
+"""How well each rule of selection finds the run that is best on a target set, from finished runs; nothing is trained.
 
     python benchmarks/selection.py studies/NAME/runs tunes/NAME/runs --target shift --metric auroc --json rules.json
 
-Runs of one manifest are the trials of one search. For each rule (`salign.experiment.rules`) the table has Spearman's
-rank correlation of its figure with the metric on the target, and the regret: what the best run on the target has more
-there than the run that the rule chooses, in points. Intervals are 95 % percentiles over 2,000 draws of the runs with
-replacement. `random` is what a blind choice costs on average, `mean` the mean of validation and region test. The region
-test is measured here, on all validation images with people's maps, `--draws` times; the rule then takes the best on
-validation among the runs within one standard deviation, over the draws, of the best one, as `salign tune` does.
+Runs of one manifest count as the trials of one search. For each rule (`salign.experiment.rules`) the table has
+Spearman's rank correlation of the rule's figure with the metric on the target, and the regret in points: the metric on
+the target of the best run minus that of the run that the rule chooses. Intervals are 95 % percentiles over 2,000 draws
+of the runs with replacement. `random` is the mean regret of a random choice; `mean` is the mean of validation and
+region test. The region test is measured here, on all validation images with people's maps, `--draws` times. The rule
+then takes the run that is best on validation among the runs within one standard deviation (over the draws) of the best
+region test, as `salign tune` does.
 """
 
 from __future__ import annotations

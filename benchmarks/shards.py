@@ -1,12 +1,12 @@
-"""Are shards read as fast as files, and does a training on many of them begin at once? Both in turns, in one run.
+"""Are shards read as fast as files, and does a training on many shards begin at once? Both are measured in turns.
 
     python benchmarks/shards.py --json shards.json                 # about 3 minutes on 2 cores
     python benchmarks/shards.py --images 60 --rounds 1 --shards 50   # a quick look
 
 The same images and maps, JPEG and PNG as in data_pipeline.py, go through the loader that `salign train` uses, from
-files and from shards, in turns; without workers, seconds of the processor count, so that other work on the machine does
-not. The start is the time from the recipe to the first batch, with a manifest of one image
-in each of many shards; what is imported before does not count.
+files and from shards, in turns. Without workers, processor seconds are measured, so that other work on the machine does
+not count. The start is the time from the recipe to the first batch, with a manifest of many shards with one image each,
+without imports.
 """
 
 from __future__ import annotations

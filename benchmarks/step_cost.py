@@ -1,13 +1,14 @@
-"""What guiding a training step by human saliency costs: CYBORG over plain cross-entropy, and over the published code.
+"""Cost of guiding a training step by human saliency: CYBORG against plain cross-entropy, and against published code.
 
-Then every loss over cross-entropy, and those on the input gradient over the least that such a step can cost.
+Then every loss is compared with cross-entropy, and the losses on the input gradient with the least that such a step can
+cost.
 
     python benchmarks/step_cost.py --json step_cost.json                     # all
     python benchmarks/step_cost.py --networks resnet50 --losses --rounds 3   # one network, without the other losses
     python benchmarks/step_cost.py --no-published --losses rrr cdep          # only these losses
 
-A step is forward, loss, backward and SGD, on noise of the paper's batch and image sizes. All variants of a network take
-turns; a ratio is the median of the ratios of the rounds.
+A step is forward pass, loss, backward pass and SGD, on noise with the batch and image sizes of the paper. All variants
+of a network take turns; a ratio is the median of the ratios of the rounds.
 """
 
 from __future__ import annotations
@@ -97,7 +98,7 @@ def salign_step(classifier: Classifier, batch: Batch, loss_name: str, setting: S
     net = copy.deepcopy(classifier).to(memory_format=setting.layout)
     placed = batch._replace(images=batch.images.contiguous(memory_format=setting.layout))
     loss = LOSSES[loss_name]()
-    loss.teacher = lambda images: classifier(images).logits  # a network of the same size
+    loss.teacher = lambda images: classifier(images).logits  # stands for a teacher of the same size
     return net, make_step(net, lambda net: loss(net(placed.images), placed).total, setting.dtype)
 
 
@@ -205,7 +206,7 @@ def main() -> None:
             rows += measure(name, size, **how)
         if options.losses and name in LOSS_NETWORKS:
             loss_rows += every_loss(name, size, options.losses, setting, **how)
-        if options.json:  # after every network: a run cut short keeps what it has
+        if options.json:  # after every network, so that an interrupted run keeps its figures
             figures = {"environment": before, "load_after": environment()["load"], "rows": rows}
             figures |= {"losses_setting": setting.name, "losses": loss_rows}
             options.json.write_text(json.dumps(figures, indent=2))

@@ -1,4 +1,4 @@
-"""Timing by turns: what is compared runs in the same minutes on the same machine."""
+"""Timing in turns: all variants run alternately, in the same minutes and on the same machine."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def ratio(over: list[float], under: list[float]) -> dict[str, float]:
 
 def environment() -> dict[str, Any]:
     """What the figures depend on; `load` is the machine's load average when asked."""
-    about = Path("/proc/cpuinfo")  # of Linux alone
+    about = Path("/proc/cpuinfo")  # exists on Linux only
     lines = about.read_text().splitlines() if about.exists() else []
     models = [line.split(":")[1].strip() for line in lines if "model name" in line]
     return {

@@ -1,6 +1,7 @@
 """The CYBORG loss in a plain PyTorch loop: your network, your data, one function.
 
-Made-up pictures: a disc tells the class, and so does a square beside it, but only in training. People marked the discs.
+The pictures are made up. A disc tells the class, and people marked the disc. A square beside it tells the class, too,
+but only in training.
 """
 
 import torch

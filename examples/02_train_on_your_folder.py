@@ -1,7 +1,8 @@
 """From a folder of images and a folder of maps to a trained classifier: the manifest, a recipe in code, `salign.fit`.
 
-The folders stand for yours: `photos/SPLIT/CLASS/*.png` and `marks/SPLIT/CLASS/*.png`, a map named like its image. Here
-they are filled with handwritten threes and eights beside a coloured patch that gives the digit away, but in `test`.
+The folders stand for yours: `photos/SPLIT/CLASS/*.png` and `marks/SPLIT/CLASS/*.png`, where a map has the name of its
+image. Here they are filled with handwritten threes and eights beside a coloured patch that gives the digit away, except
+in `test`.
 """
 
 from pathlib import Path

@@ -1,7 +1,7 @@
-"""Any network with any head: name the layer whose maps are looked at and what comes after; every loss here trains it.
+"""Any network with any head: name the layer whose maps are used and what comes after it; every loss here trains it.
 
-Two networks: one of torchvision's, and one that nobody has seen before, which pools by attention. Made-up pictures, a
-few steps each, with two losses: CYBORG, and the share of evidence outside of the human region.
+The two networks are one of torchvision's, and a new one that pools by attention. Each is trained for a few steps on
+made-up pictures with two losses: CYBORG, and the share of evidence outside the human region.
 """
 
 import torch

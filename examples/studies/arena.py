@@ -1,12 +1,12 @@
-"""Between the studies of the arena: which setting each loss gets, and the tables of the docs.
+"""Helper for the studies of the arena: choose each loss's setting for the next study, and write the tables of the docs.
 
     python examples/studies/arena.py chosen recipes/studies/arena_tuning.yaml
     python examples/studies/arena.py tried recipes/studies/arena_tuning.yaml docs/arena/tried/digits.csv
     python examples/studies/arena.py table recipes/studies/arena.yaml docs/arena/digits.csv
     python examples/studies/arena.py maps recipes/studies/arena_maps.yaml docs/arena/maps/digits.csv
 
-What competes for one place carries its name up to the "@": `energy@1`, `energy@10`, `energy@100`. The one that did best
-on the validation images of the tuning study is written as an arm for the next.
+Settings that compete for one place share the part of their name before the "@": `energy@1`, `energy@10`, `energy@100`.
+The setting that is best on the validation images of the tuning study is written as an arm of the next study.
 """
 
 from __future__ import annotations

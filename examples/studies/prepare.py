@@ -1,4 +1,4 @@
-"""Bring the image sets of the studies into the form the studies expect.
+"""Convert image sets into the form that the studies expect.
 
     python examples/studies/prepare.py digits data/digits
     python examples/studies/prepare.py digits-groups data/digits_groups
@@ -21,11 +21,11 @@
     python examples/studies/prepare.py stanford40 SET data/stanford40
     python examples/studies/prepare.py bar SET data/bar --net runs/stanford40-maps-*
 
-SET is the folder of the set, with images/, masks/ and index.csv (columns split, class, path, mask). What is used is
-copied, so the folder written can be moved to another machine; nothing in SET is changed.
+SET is the folder of the set, with images/, masks/ and index.csv (columns split, class, path, mask). The files that are
+used are copied, so that the folder written can be moved to another machine. Nothing in SET is changed.
 
-Splits that begin with `val_` hold validation images that look like the target (mark at random, dark, conflicting view).
-Settings are chosen on them, never on a test split.
+Splits whose name begins with `val_` hold validation images that resemble the target, with the mark at random, dark
+exposures or the conflicting view. Settings are chosen on them, never on a test split.
 """
 
 from __future__ import annotations
@@ -206,7 +206,7 @@ def cxr_source(source: Set, out: Out) -> None:
     foreign = table[(table["split"] == "ood_positive_covidcxr") & (table["saliency"] != "")]
     patients = np.random.default_rng(0).permutation(foreign["patient"].unique())
     part = pd.Series(0, index=patients)
-    part.iloc[: len(patients) // 4] = 1  # a quarter of the patients is for the test within the same two sources
+    part.iloc[: len(patients) // 4] = 1  # a quarter of the patients: test images of the same two sources
     part.iloc[len(patients) // 4 : len(patients) // 3] = 2
     role = foreign["patient"].map(part).map({0: "train", 1: "test_same_sources", 2: "val"})
     normal = table[table["label"] == "normal"]

@@ -2,7 +2,8 @@
 
     python examples/studies/side_by_side.py STUDY OUT.png --arm ce --arm teacher --arm student
 
-A row is an image of the target set: as it is, and under the map of each arm's first seed for the class that it answers.
+A row shows an image of the target set: first the image itself, then the image under the map of each arm's first seed,
+for the class that this run predicts.
 """
 
 from __future__ import annotations

@@ -105,8 +105,9 @@ class Run(RunFolder):
     def model(self) -> Any:
         """Return the network of the best epoch, in evaluation mode, on the CPU; it is loaded again at every call.
 
-        It is a `Classifier`, or an `Ensemble` if the run was fused. If the task of the recipe is `maps` it is a
-        `SaliencyNet`, and if the task is `pretrain` an `Embedder`.
+        It is a `Classifier`, an `Ensemble` if the run was fused, or a `TwoStage` if it classifies regions
+        (`model.region`). If the task of the recipe is `maps` it is a `SaliencyNet`, and if the task is `pretrain` an
+        `Embedder`.
         """
         kinds: dict[str, Any] = {"maps": SaliencyNet.load, "pretrain": Embedder.load}
         return kinds.get(self.recipe.task, load)(self.path)

@@ -115,7 +115,7 @@ def run_cells(study: Study, out: Path, executor: Callable[[], Executor], *, agai
         The outcomes of the runs that failed.
 
     Raises:
-        SalignError: an arm of the study is wrong.
+        SalignError: a value, a set or a manifest of the study is wrong; see `salign.experiment.study.check_arms`.
     """
     import signal
 

@@ -1,4 +1,4 @@
-"""A manifest whose maps are replaced by new ones, without touching what the old ones are."""
+"""Make a manifest from another one, with new maps or newer rows; the maps of the old manifest are not touched."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 MAP_FILE = "map_file"
-"""Column that names the file in which the map of an image is written, where maps are made."""
+"""Column that names the file to which the map of an image is written, in commands that make maps."""
 
 
 def free_columns(manifest: Manifest) -> list[str]:
-    """The manifest's own columns, which a predictions table carries along."""
+    """Return the names of the free columns of a manifest, which a table of predictions takes over."""
     fixed = ("id", "path", "split", "label", "saliency", "row", MAP_FILE)
     return [str(name) for name in manifest.table.columns if name not in fixed]
 
@@ -38,22 +38,24 @@ def with_new_maps(
     *,
     overwrite: bool = False,
 ) -> Manifest:
-    """Write a manifest with new maps in `saliency`; all maps are in place before it is written.
+    """Write a manifest with new maps in the column `saliency`, after all of these maps have been written.
 
     Args:
-        manifest: the old one; its other columns stay.
-        target: the new one; maps go into the folder beside it that has its name.
-        change: position of an image -> its new map `(H, W)` in [0, 1]; None = no map.
-        whose: position -> cell of the column `provenance`, and there is no `confidence` any more; None leaves both.
-        overwrite: replace what was written before.
+        manifest: the old manifest, whose other columns stay.
+        target: the file of the new manifest. The maps go into the folder beside it that has the same name without the
+            ending.
+        change: returns the new map `(H, W)` in [0, 1] of the image at a position, or None for no map.
+        whose: returns the cell of the column `provenance` for the image at a position; the column `confidence` is then
+            dropped, because it was about the old maps. None = both columns stay as they are.
+        overwrite: replace a manifest and maps that were written there before.
 
     Returns:
-        The new one; its root is the nearest folder above the old root and `target`.
+        The new manifest. Its root is the nearest folder above both the old root and `target`.
 
     Raises:
-        ManifestError: every SalignError of `change`, with its row; nothing was replaced then.
-        SalignError: something is in the way, the new maps would lie where old ones do, or marks behind other maps are
-            in the file of shapes that `target` would have.
+        ManifestError: `change` raised a SalignError; all of them are listed with their rows, and nothing was replaced.
+        SalignError: something is in the way, the new maps would lie where old ones do, or the file of shapes that
+            belongs to `target` exists and holds the marks behind other maps.
     """
     target = target.resolve()
     folder = target.with_suffix("")
@@ -93,18 +95,19 @@ def with_new_maps(
 
 
 def with_rows(manifest: Manifest, newer: Manifest, target: Path) -> Manifest:
-    """Write a manifest with the rows of a newer one in place of its own of the same id.
+    """Write a manifest in which the rows of a newer manifest replace the rows with the same id.
 
     Args:
-        manifest: the older one; its other rows, cells of columns that the newer does not have, labels and splits stay.
-        newer: its ids are among those of the older.
-        target: where to write; it may be the file of the newer one.
+        manifest: the older manifest. All its labels and splits stay, and so do its rows and columns that the newer
+            manifest lacks.
+        newer: the newer manifest, each of whose ids is in the older one, too.
+        target: the file to write, which may be the file of the newer manifest.
 
     Returns:
-        The whole, with the columns of both; its root is the nearest folder above all of it.
+        The combined manifest, with the columns of both. Its root is the nearest folder above both roots and `target`.
 
     Raises:
-        SalignError: an id that the older one does not have.
+        SalignError: the newer manifest has an id that the older one lacks.
     """
     root = common_folder(manifest.root, newer.root, target.resolve().parent)
     old, new = (move_root(part, root).drop(columns="row").set_index("id") for part in (manifest, newer))
@@ -122,7 +125,7 @@ def with_rows(manifest: Manifest, newer: Manifest, target: Path) -> Manifest:
 
 
 def move_root(manifest: Manifest, root: Path) -> pd.DataFrame:
-    """The table with its paths below another root."""
+    """Return the table with its paths relative to another root, and with empty texts in place of NA."""
     table = manifest.table.fillna("")
     names = ["path", *map_columns(table)]
     return table.assign(
@@ -131,7 +134,7 @@ def move_root(manifest: Manifest, root: Path) -> pd.DataFrame:
 
 
 def _check_target(manifest: Manifest, target: Path, folder: Path, *, overwrite: bool) -> None:
-    """Refuse to replace anything without being told to, and anything of the manifest's own in any case."""
+    """Refuse to replace the manifest's own files in any case, and anything else unless `overwrite` is set."""
     if target.suffix.lower() not in (".csv", ".parquet"):
         raise SalignError(f"{target}: expected a manifest .csv or .parquet to write")
     columns = ["path", *map_columns(manifest.table)]

@@ -1,4 +1,4 @@
-"""What may be wrong with the cells of a manifest, as (row, column, message); and which names look like one."""
+"""Find what is wrong with the cells of a manifest, as (row, column, message), and which names look alike."""
 
 from __future__ import annotations
 
@@ -29,11 +29,14 @@ MOST_NAMES = 100_000
 _SHOWN = 5
 _NUMBER = re.compile(r"[+-]?\d{1,15}(\.\d*)?", re.ASCII)
 _AROUND = r"(?:^|/)\.{1,2}/|//"
-"""In a path that another path may say more shortly."""
+"""Matches a part of a path (`./`, `../` or `//`) without which the path may be shorter and name the same file."""
 
 
 def missing_columns(table: pd.DataFrame, needed: Sequence[str]) -> list[Found]:
-    """Columns that are not there, and which was meant; the whole header where another sign parts its cells."""
+    """Find the columns that are missing, with a hint at a column that may have been meant.
+
+    If the header is separated by semicolons or tabs instead of commas, that is the only fault.
+    """
     header = [str(name) for name in table.columns if name not in ("row", "saliency")]
     alike = {name.strip().lower(): name for name in header}
     faults: list[Found] = []
@@ -48,7 +51,11 @@ def missing_columns(table: pd.DataFrame, needed: Sequence[str]) -> list[Found]:
 
 
 def cell_faults(table: pd.DataFrame, needed: Sequence[str], *, multi_label: bool) -> list[Found]:
-    """Empty cells, ids that come twice, files with two labels, labels and splits with spaces, wrong sets of labels."""
+    """Find what is wrong with cells on their own, without a look at the disk.
+
+    The faults are empty cells, repeated ids, files with two labels, labels and splits with spaces around them or with
+    control characters, and sets of labels as in `wrong_cells`.
+    """
     rows = table["row"]
     faults: list[Found] = [
         (int(row), column, EMPTY)
@@ -81,9 +88,11 @@ def cell_faults(table: pd.DataFrame, needed: Sequence[str], *, multi_label: bool
 
 
 def path_faults(table: pd.DataFrame, root: Path, columns: Sequence[str]) -> list[Found]:
-    """One look at the disk per folder, and per name where that is not enough; folders are resolved once each.
+    """Find the cells that do not name a file inside of the root.
 
-    A shard that is not there, or not as its index says, is one fault, at the first row of it.
+    A folder with many files is listed once; only the names that this does not settle are looked up one by one, and each
+    folder is resolved once. A shard that does not exist, or does not have the size in its index, is a single fault, at
+    the first row that names a part of it.
     """
     folders: dict[str, str | None] = {}
     faults: list[Found] = []
@@ -109,10 +118,10 @@ def path_faults(table: pd.DataFrame, root: Path, columns: Sequence[str]) -> list
 
 
 def as_on_disk(names: pd.Series, root: Path) -> pd.Series:
-    """Paths in the form of Unicode that the disk has: `é` in one code point and in two are one name to people.
+    """Return paths in the form of Unicode that they have on the disk.
 
-    A disk or archive may have changed the form, which nobody sees. Only names that are not there as they stand, and are
-    in another form, change.
+    `é` as one code point and as two is the same name to people, and a disk or an archive may have changed the form
+    unseen. A path changes only if it does not exist as it stands, and exists in another form.
     """
     if is_remote(root):
         return names
@@ -122,9 +131,10 @@ def as_on_disk(names: pd.Series, root: Path) -> pd.Series:
 
 
 def look_alikes(table: pd.DataFrame, columns: Sequence[str], *, multi_label: bool = False) -> list[str]:
-    """A question for every group of names of a column that differ by the way they are written alone.
+    """Return a question for every group of names in a column that differ only by the way they are written.
 
-    A column of more than `MOST_NAMES` different cells names no kinds of images, and is not looked at.
+    A column with more than `MOST_NAMES` different cells is skipped, because such a column does not name kinds of
+    images.
     """
     messages = []
     for column in columns:
@@ -149,7 +159,7 @@ def look_alikes(table: pd.DataFrame, columns: Sequence[str], *, multi_label: boo
 
 
 def _skeleton(name: str) -> str:
-    """The name without spaces and invisible characters, composed, case folded; `1.0` and `01` are one number."""
+    """Return the name composed (NFC), case-folded, and without spaces and invisible characters; `1.0` equals `01`."""
     if _NUMBER.fullmatch(name.strip()):
         return str(float(name))
     plain = unicodedata.normalize("NFC", name).casefold()
@@ -174,7 +184,10 @@ def _duplicate_ids(table: pd.DataFrame) -> Iterator[Found]:
 
 
 def _contradicting_labels(table: pd.DataFrame, *, multi_label: bool) -> Iterator[Found]:
-    """Rows of a file whose label is another than in its first row; several rows of a file are several people's maps."""
+    """Find rows whose label differs from the label in the first row of the same file.
+
+    A file may have several rows, such as one for each person's map.
+    """
     known = table[(table["path"].notna() & table["label"].notna()).to_numpy(dtype=bool)]
     files = known["path"].copy()
     longer = files.str.contains(_AROUND).to_numpy(dtype=bool)
@@ -189,7 +202,7 @@ def _contradicting_labels(table: pd.DataFrame, *, multi_label: bool) -> Iterator
 
 
 def _repeated(table: pd.DataFrame, column: str) -> pd.DataFrame:
-    """The rows whose cell of that column occurs more than once."""
+    """Return the rows whose cell in this column occurs more than once."""
     return table[table.duplicated(column, keep=False).to_numpy(dtype=bool)]
 
 
@@ -225,7 +238,7 @@ def _path_fault(name: str, root: Path, folders: dict[str, str | None]) -> str | 
 
 
 def _near(folder: Path, name: str) -> str:
-    """A hint at the file that was meant, if spaces around the name or its case are all that differs."""
+    """Return a hint at the file that was meant, if the names differ only by case or by spaces around them."""
     key = name.strip().casefold()
     try:
         alike = next((entry.name for entry in os.scandir(folder) if entry.name.strip().casefold() == key), None)
@@ -235,6 +248,6 @@ def _near(folder: Path, name: str) -> str:
 
 
 def _inside(path: Path, root: Path) -> str | None:
-    """Find the real path behind `path`; None where that lies outside of `root`."""
+    """Return `path` with its links resolved, or None if it then lies outside of `root`."""
     real = path.resolve()
     return str(real) if real.is_relative_to(root) else None

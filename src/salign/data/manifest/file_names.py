@@ -1,4 +1,4 @@
-"""Names of the files that are written for images and people: readable where they can be, and never one for two."""
+"""Names of the files that are written for images and people: readable where possible, and never the same for two."""
 
 from __future__ import annotations
 
@@ -15,45 +15,48 @@ from salign.data.manifest.provenance import ONE_PERSON, PROVENANCE
 
 _MOST = 60
 _DEVICES = frozenset({"con", "prn", "aux", "nul", *(f"{port}{n}" for port in ("com", "lpt") for n in range(10))})
-"""Names that Windows gives to no file or folder."""
+"""Names that Windows reserves for devices, so that no file or folder can have them."""
 
 
 class Part(NamedTuple):
-    """Some of the images of a folder that stand together in its order."""
+    """Consecutive images of a folder, in the order of `picture_names`."""
 
     first: int
-    """How many images of the folder come before them."""
+    """How many images of the folder come before this part."""
     files: list[tuple[str, str]]
-    """Path of each, and the name of its picture, as `picture_names` gives them."""
+    """The path of each image and the name of its picture, as `picture_names` gives them."""
 
 
 def shapes_file(manifest: Path) -> Path:
-    """Where the shapes of a manifest are: `shapes.json` beside `manifest.csv`, `NAME-shapes.json` beside `NAME.csv`."""
+    """Return the file of a manifest's shapes: `shapes.json` for `manifest.csv`, `NAME-shapes.json` for `NAME.csv`."""
     return manifest.with_name("shapes.json" if manifest.stem == "manifest" else f"{manifest.stem}-shapes.json")
 
 
 def picture_names(images: Path) -> Iterator[tuple[str, str]]:
-    """Every image of a folder in the order of `image_files`, or the one image, with the name of a PNG made of it.
+    """Yield every image of a folder, in the order of `image_files`, with the name of the PNG file made from it.
 
     Args:
-        images: folder, searched to the bottom, or a file.
+        images: a folder, which is searched with all its subfolders, or a single image.
+
+    Yields:
+        The path of an image relative to the folder (of a single image, its name), and the name of the PNG file.
     """
     return output_names(image_files(images) if images.is_dir() else [images.name], ".png")
 
 
 def output_names(paths: Iterable[str], ending: str) -> Iterator[tuple[str, str]]:
-    """The name of the file that is written for each image, below the folder it is written to.
+    """Yield each image with the name of the file that is written for it, relative to the folder of the output.
 
-    `a/x.jpg` gives `a/x.png` where no other image of the folder has the stem `x`, else `a/x.jpg.png`. Names that are
-    one to a file system that ignores case, or that takes `é` in one code point or two for the same, are told apart by
-    a digest.
+    `a/x.jpg` gives `a/x.png` if no other image of its folder has the stem `x`, else `a/x.jpg.png`. A digest tells names
+    apart that are the same to a file system which ignores case, or which takes `é` as one code point and as two for the
+    same name.
 
     Args:
-        paths: paths of images, relative; those of a folder stand together, as `image_files` gives them.
-        ending: ending of the files, e.g. `.png`.
+        paths: relative paths of images; the images of a folder are consecutive, as `image_files` gives them.
+        ending: ending of the written files, e.g. `.png`.
 
     Yields:
-        path, and the name for it.
+        The path of an image, and the name of the file for it.
     """
     folders: dict[str, str] = {}
     for folder, inside in itertools.groupby(paths, lambda path: str(PurePosixPath(path).parent)):
@@ -70,16 +73,17 @@ def output_names(paths: Iterable[str], ending: str) -> Iterator[tuple[str, str]]
 
 
 def slugs(names: Sequence[str], reserved: Set[str] = frozenset(), known: Iterable[str] = ()) -> list[str]:
-    """Names as parts of file names and of columns, different even without case.
+    """Turn names into parts of file names and of column names, which differ even if case is ignored.
 
-    A name that is plain stays as it is, any other is told apart by a digest. Plain is what has letters of ASCII,
-    digits, `_`, `.` and `-`, at most 60 of them, is no name that Windows keeps for a device, and does not end as the
-    column of provenance beside a column does. The ending of a picture is left out.
+    The ending of a picture is removed first. A plain name then stays as it is, and any other name gets a digest. A name
+    is plain if it consists of at most 60 ASCII letters, digits, `_`, `.` and `-`, is not reserved by Windows for a
+    device, and does not end like the name of a column of provenance.
 
     Args:
-        names: different ones.
-        reserved: parts that none may have, lower case.
-        known: parts that were given before: one of them may come again, and none that differs from it by case alone.
+        names: names, each of them different.
+        reserved: parts that no name may get, in lower case.
+        known: parts that were given out before. A name may get one of them again, but no part that differs from one of
+            them by case alone.
     """
     parts: list[str] = []
     used = {part.lower(): part for part in known} | dict.fromkeys(reserved, "")
@@ -91,7 +95,7 @@ def slugs(names: Sequence[str], reserved: Set[str] = frozenset(), known: Iterabl
         part = _slug(stem(name))
         if clashes(part):
             part = _marked(part, name)
-        while clashes(part):  # somebody is called as another one was marked
+        while clashes(part):  # another name is the same as this name with its digest
             part += "_"
         used[part.lower()] = ""
         parts.append(part)
@@ -99,11 +103,12 @@ def slugs(names: Sequence[str], reserved: Set[str] = frozenset(), known: Iterabl
 
 
 def parts_of_people(people: Iterable[str | None], columns: Iterable[object] = ()) -> dict[str | None, str]:
-    """The part of file names and of columns (`saliency_<part>`) that stands for each person.
+    """Return the part of file names and of column names (`saliency_<part>`) that stands for each person.
 
     Args:
-        people: names, and None for whoever has none (`unknown`); none of them is called `all`, as everybody's maps are.
-        columns: those of the manifest into which they go: a person who has one there keeps it.
+        people: names of people, and None for people without a name (`unknown`). Nobody gets the part `all`, which
+            stands for the maps of everybody.
+        columns: the columns of the manifest that the maps go into; a person who has a column there keeps its name.
     """
     names = list(dict.fromkeys(people))
     known = [name.removeprefix(ONE_PERSON) for name in map(str, columns) if name.startswith(ONE_PERSON)]
@@ -119,7 +124,7 @@ def _slug(name: str) -> str:
 
 
 def file_key(name: str) -> str:
-    """Equal for two names that some file system takes for one: it ignores case, or the form of Unicode."""
+    """Return a key that is equal for names that are the same to a file system that ignores case or Unicode's forms."""
     return same_name(name).casefold()
 
 

@@ -1,4 +1,4 @@
-"""What the folders of images say: `SPLIT/CLASS/image`, `CLASS/image`, `SPLIT/image`, or nothing."""
+"""What the folders above images mean: `SPLIT/CLASS/image`, `CLASS/image`, `SPLIT/image`, or nothing."""
 
 from __future__ import annotations
 
@@ -11,27 +11,27 @@ from salign.data.manifest.image_files import same_name
 from salign.errors import SalignError, nearest
 
 Folders = Literal["auto", "split/class", "class", "split", "none"]
-"""What folders are said to say; `auto` = found out."""
+"""What the user says that the folders mean; with `auto`, `folder_layout` finds it out."""
 
 _WORD = re.compile(r"(train|training|val|valid|validation|dev|test|testing|eval|holdout|ood)([_\- .].*|\d*)", re.I)
 
 
 class Layout(NamedTuple):
-    """Which of the folders above an image, from the top, are its split and its class; None = none of them."""
+    """Which of the folders above an image, counted from the top (0), are its split and its class; None = none is."""
 
     split: int | None = None
     label: int | None = None
 
     def split_of(self, path: str) -> str | None:
-        """The split of an image, by its path below the folder."""
+        """Return the split of an image, given its path below the folder of all images."""
         return None if self.split is None else same_name(PurePosixPath(path).parts[self.split])
 
     def label_of(self, path: str) -> str | None:
-        """The class of an image, by its path below the folder."""
+        """Return the class of an image, given its path below the folder of all images."""
         return None if self.label is None else same_name(PurePosixPath(path).parts[self.label])
 
     def __str__(self) -> str:
-        """As `Folders` names it."""
+        """Return the name of the layout in `Folders`."""
         return {(0, 1): "split/class", (None, 0): "class", (0, None): "split"}.get((self.split, self.label), "none")
 
 
@@ -44,19 +44,23 @@ LAYOUTS = {
 
 
 def folder_layout(paths: Sequence[str], folders: str = "auto") -> Layout:
-    """What the folders above images say.
+    """Return what the folders above images mean.
 
-    Found out, the uppermost folders are splits where one of them is named like a split (`train`, `test_ood`) or where
-    folders of one name lie in several of them, as classes do; those below are classes then. Without folders below, all
-    of the uppermost must be named like splits, for a class may be called `train`; else they are the classes. Images
-    that lie in no folder say that folders mean nothing.
+    With `auto`, this depends on how many folders each image lies in, at least:
+
+    * Two or more: the uppermost folders are splits, and the folders below are classes, if one of the uppermost is named
+      like a split (`train`, `test_ood`) or if folders of the same name lie in several of them, as classes do. Otherwise
+      the uppermost folders are the classes.
+    * One: the folders are splits if all of them are named like splits, because a class may be called `train`. Otherwise
+      they are the classes.
+    * None, for at least one image: folders mean nothing.
 
     Args:
-        paths: paths of all images, relative to the folder.
+        paths: paths of all images, relative to their folder.
         folders: one of `Folders`.
 
     Raises:
-        SalignError: no such layout, or an image lies in fewer folders than it needs.
+        SalignError: there is no such layout, or an image lies in fewer folders than the layout needs.
     """
     if folders not in get_args(Folders):
         raise SalignError(

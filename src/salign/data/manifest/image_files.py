@@ -1,10 +1,10 @@
-"""Which files of a folder are looked at, and under which name two of them are one: a single rule for all commands.
+"""The rules, the same for all commands, for which files of a folder are images, and when two names are the same name.
 
-An image is a visible file with an ending of `SUFFIXES`, or one without an ending that begins as an image does (as
-DICOM files often lie about). A tool's files are the visible ones with its ending. Links to folders are not followed,
-and a link that leaves the folder is not looked at: a link to a folder above would show every image again under a wrong
-class. Nor are folders looked into that salign wrote among the images: maps, runs, pages and annotations hold pictures,
-and none of them is one of the user's. Whatever is passed over is counted and named.
+An image is a visible file with an ending in `SUFFIXES`, or a visible file without an ending whose first bytes are
+those of an image (DICOM files often have no ending). The files of a tool are the visible files with the tool's ending.
+Links to folders and links that lead out of the folder are not followed, because a link to a folder above would show
+every image again under a wrong class. Folders that salign wrote among the images (maps, runs, pages, annotations) are
+not searched, because they hold pictures that are not the user's images. What is passed over is counted and named.
 """
 
 from __future__ import annotations
@@ -28,10 +28,11 @@ SUFFIXES = frozenset({
 """Endings of the images that can be read, in lower case."""
 
 _OTHER_PICTURES = frozenset((".heic", ".heif", ".jxl", ".svg", ".psd", ".raw", ".cr2", ".nef", ".arw", ".dng", ".exr"))
-"""Endings that are none of a name either: `x.heic` of a tool may be the `x.jpg` that was made of it."""
+"""Endings of pictures that salign cannot read. `stem` removes them, too, because the file that a tool calls `x.heic`
+may be the image `x.jpg` that was made from it."""
 _HIDDEN = frozenset(("thumbs.db", "desktop.ini", "__macosx"))
 OURS = "folders that salign wrote"
-"""The kind under which such folders are passed over."""
+"""The kind under which folders that salign wrote are listed when they are passed over."""
 _BEGINNINGS = (b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff", b"GIF8", b"II*\0", b"MM\0*")
 _NAMED = 3
 
@@ -43,27 +44,35 @@ def image_files(
     closed: Callable[[Path], bool] | None = None,
     passed: dict[str, list[str]] | None = None,
 ) -> Iterator[str]:
-    """Every image below a folder by its path relative to it, with `/`: those of a folder before those further down.
+    """Yield every image below a folder as its path relative to that folder, with `/` between the parts.
 
-    What is passed over is logged as a warning at the end, by its kind, with the first few names.
+    The images in a folder come before those in its subfolders. At the end, a warning is logged that lists by kind what
+    was passed over, with the first few names of each kind.
 
     Args:
         folder: where to look.
-        skip: folders not to look into; nothing is said of them.
-        closed: asked of every folder further down: True = do not look into it.
-        passed: takes the names of what is passed over, by its kind, instead of the warning.
+        skip: folders that are not searched and not mentioned in the warning.
+        closed: called with every subfolder; it is not searched if the answer is True.
+        passed: receives the names of what is passed over, by kind; the warning is then not logged.
+
+    Raises:
+        SalignError: the folder cannot be read.
     """
     return _walk(folder, _is_no_image, skip=skip, closed=closed, passed=passed)
 
 
 def files_below(folder: Path, suffix: str) -> list[Path]:
-    """Every file of a folder and the folders below with this ending, in small letters or capitals, sorted.
+    """Return all files with a given ending in a folder and its subfolders, sorted.
 
-    Files with other endings are those of somebody else, and nothing is said of them.
+    The ending may be in upper or lower case. Files with other endings are not mentioned in the warning about what was
+    passed over, because they belong to something else.
 
     Args:
         folder: where to look.
-        suffix: the ending, in small letters, with its dot.
+        suffix: the ending in lower case, with its dot.
+
+    Raises:
+        SalignError: the folder cannot be read.
     """
 
     def other(path: Path) -> str | None:
@@ -73,9 +82,10 @@ def files_below(folder: Path, suffix: str) -> list[Path]:
 
 
 def is_ours(folder: Path) -> bool:
-    """Whether salign wrote a folder: annotations, a study, a run, or maps of people or of a machine.
+    """Return whether salign wrote a folder: annotations, a study, a run, or maps of people or of a machine.
 
-    Files that lie in it or beside it say so and never its name alone, since a class may be called `machine`.
+    The answer depends on files in the folder or beside it, and never on the folder's name alone, because a class may be
+    called `machine`.
     """
     if (folder / "annotations.db").is_file() or (folder / "question.json").is_file():
         return True
@@ -88,18 +98,18 @@ def is_ours(folder: Path) -> bool:
 
 
 def _has_maps_of_a_manifest(folder: Path) -> bool:
-    """Whether a manifest beside a folder names maps in it, where `salign maps` writes them, and no images."""
+    """Return whether a manifest beside a folder, as `salign maps` writes it, names maps in the folder but no images."""
     name = "*" if folder.name in ("maps", "annotators") else glob.escape(folder.name)
     tables = [path for suffix in (".csv", ".parquet") for path in folder.parent.glob(name + suffix) if path.is_file()]
     for path in tables:
-        from salign.data.manifest.text_table import header_of, read_table  # of most folders no table is read
+        from salign.data.manifest.text_table import header_of, read_table  # most folders need no table to be read
 
         try:
             if path.suffix == ".csv" and not {"path", "saliency"}.issubset(header_of(path)):
                 continue
             table, _ = read_table(path)
         except (SalignError, ValueError, OSError):
-            continue  # whoever needs the table says what is wrong with it
+            continue  # the command that needs the table reports what is wrong with it
         inside = {column: _names_in(folder, table[column]) for column in map_columns(table) if column in table}
         if any(inside.values()) and "path" in table and not _names_in(folder, table["path"]):
             return True
@@ -107,29 +117,29 @@ def _has_maps_of_a_manifest(folder: Path) -> bool:
 
 
 def _names_in(folder: Path, names: Iterable[object]) -> bool:
-    """Whether one of the names of a manifest, which begin at its root, has the name of a folder on its way."""
+    """Return whether a path of a manifest, relative to the manifest's root, has a folder with the name of `folder`."""
     return any(isinstance(name, str) and folder.name in name.split("/")[:-1] for name in names)
 
 
 def no_image(folder: Path | str) -> SalignError:
-    """The error for a folder without any image."""
+    """Return the error for a folder without any image."""
     return SalignError(f"{folder}: found no image; expected files that end in {', '.join(sorted(SUFFIXES))}")
 
 
 def check_images(images: Path, maps: Path | None = None) -> None:
-    """Refuse a folder without images, before anything is made of them.
+    """Check, before any work is done, that there are images and that maps would not be written among them.
 
     Args:
-        images: a folder, or one image.
-        maps: where maps of the images will be written; None = nowhere.
+        images: a folder of images, or a single image.
+        maps: the folder that maps of the images will be written to; None = no maps are written.
 
     Raises:
-        SalignError: no image is there, the one image cannot be read, or the maps would lie among the images.
+        SalignError: there is no image, the single image cannot be read, or the maps would lie among the images.
     """
     if not images.exists():
         raise SalignError(f"{images}: no such folder or image.")
     if images.is_file():
-        from salign.data.reading.image import image_size  # of a folder, each image is told of when it is read
+        from salign.data.reading.image import image_size  # the images of a folder are checked when they are read
 
         image_size(images)
     root = images if images.is_dir() else images.parent
@@ -147,7 +157,11 @@ def _walk(
     closed: Callable[[Path], bool] | None = None,
     passed: dict[str, list[str]] | None = None,
 ) -> Iterator[str]:
-    """Go through a folder and the folders below; `unwanted` says why a file is none, "" = and nothing is said of it."""
+    """Yield the wanted files in a folder and its subfolders, as paths relative to the folder.
+
+    `unwanted` returns None for a wanted file, the reason why any other file is passed over, or "" if the reason is not
+    to be mentioned. The other arguments are those of `image_files`.
+    """
     root = _real(folder)
     skipped = {_real(path) for path in skip}
     silent = passed is not None
@@ -185,13 +199,13 @@ def _walk(
 
 
 def stem(name: str) -> str:
-    """A path without the ending of a picture; `scan.v2` and `1.2.840` have none and stay as they are."""
+    """Return a path without its ending if that is the ending of a picture; `scan.v2` and `1.2.840` are not changed."""
     suffix = PurePosixPath(name).suffix
     return name[: -len(suffix)] if suffix.lower() in SUFFIXES | _OTHER_PICTURES else name
 
 
 def same_name(name: str) -> str:
-    """The form in which names are compared: `é` in one code point or in two is one name (Unicode NFC)."""
+    """Return the form in which names are compared (Unicode NFC): `é` as one code point or as two is the same name."""
     return unicodedata.normalize("NFC", name)
 
 
@@ -200,12 +214,12 @@ def _is_hidden(name: str) -> bool:
 
 
 def _real(path: Path) -> Path:
-    """A path without links; one through a link to itself stays as it is, where `Path.resolve` fails."""
+    """Return a path with its links resolved; a path through a link to itself, where `Path.resolve` fails, is kept."""
     return Path(os.path.realpath(path))
 
 
 def _passed_over(path: Path, root: Path) -> str | None:
-    """Why a visible file or folder is not looked at; None if it is."""
+    """Return why a visible file or folder is passed over, or None if it is not."""
     if path.is_symlink() and (path.is_dir() or not _real(path).is_relative_to(root)):
         return "links to folders" if path.is_dir() else "links that leave the folder"
     if path.is_dir():
@@ -220,7 +234,7 @@ def _passed_over(path: Path, root: Path) -> str | None:
 
 
 def _is_no_image(path: Path) -> str | None:
-    """Why a regular file is no image; None if it is one."""
+    """Return why a regular file is not an image, or None if it is one."""
     suffix = path.suffix.lower()
     if suffix in SUFFIXES:
         return None

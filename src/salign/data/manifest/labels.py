@@ -14,34 +14,34 @@ from salign.class_names import SEPARATOR, names_in
 from salign.errors import SalignError
 
 NONE = "(none)"
-"""How an image without a label is counted."""
+"""The name under which images without a label are counted."""
 _SAID = {"1": True, "1.0": True, "true": True, "yes": True, "0": False, "0.0": False, "false": False, "no": False}
 
 
 def sort_names(labels: pd.Series) -> pd.Series:
-    """Each cell with its names sorted."""
+    """Return the cells with the names in each of them sorted."""
     return _each(labels, lambda cell: SEPARATOR.join(sorted(names_in(cell))))
 
 
 def name_sets(labels: pd.Series) -> pd.Series:
-    """Each cell as the name of its set of labels: its names sorted, or `NONE`."""
+    """Return a name for the set of labels in each cell: its names sorted, or `NONE` if it has none."""
     return sort_names(labels).fillna(NONE)
 
 
 def keep_classes(labels: pd.Series, classes: Sequence[str]) -> pd.Series:
-    """Each cell without the names that are not among the classes; one that is left without any is empty (NA)."""
+    """Remove the names that are not among the classes from each cell; a cell without names becomes empty (NA)."""
     return _each(labels, lambda cell: SEPARATOR.join(name for name in names_in(cell) if name in classes)).replace(
         "", pd.NA
     )
 
 
 def single_names(labels: pd.Series) -> list[str]:
-    """The names that occur, sorted."""
+    """Return the names that occur in the cells, sorted."""
     return sorted({name for cell in labels.dropna().unique() for name in names_in(cell)})
 
 
 def wrong_cells(labels: pd.Series) -> list[tuple[int, str]]:
-    """Position and message of every cell with a name that is empty, has spaces around it, or comes twice."""
+    """Return position and message of every cell with a name that is empty, has spaces around it, or occurs twice."""
     messages = {cell: message for cell in labels.dropna().unique() if (message := _wrong(cell))}
     return [
         (int(i), messages[labels.iloc[i]]) for i in np.flatnonzero(labels.isin(list(messages)).to_numpy(dtype=bool))
@@ -49,15 +49,16 @@ def wrong_cells(labels: pd.Series) -> list[tuple[int, str]]:
 
 
 def from_columns(table: pd.DataFrame, names: Sequence[str]) -> tuple[pd.Series, list[tuple[int, str, str]]]:
-    """One cell per row of the names of those columns that say yes; what says neither yes nor no is a fault.
+    """Join, for each row, the names of the columns that say yes.
 
-    Yes is 1, 1.0, true or yes; no is 0, 0.0, false, no or an empty cell.
+    A cell says yes by 1, 1.0, true or yes; it says no by 0, 0.0, false, no or by being empty. Any other cell is a
+    fault.
 
     Returns:
-        `(N,)` cells, and position, column and message of every fault.
+        `(N,)` cells of a manifest, and position, column and message of every fault.
 
     Raises:
-        SalignError: a name has what joins several in a manifest.
+        SalignError: a name contains `;`, which joins the names in a manifest.
     """
     _refuse(names)
     faults: list[tuple[int, str, str]] = []
@@ -76,13 +77,18 @@ def from_columns(table: pd.DataFrame, names: Sequence[str]) -> tuple[pd.Series, 
 
 
 def from_cells(labels: pd.Series, separator: str, none: str | None) -> tuple[pd.Series, list[tuple[int, str, str]]]:
-    """Names that another separator joins; `none` is what a cell says where there is no label.
+    """Turn cells whose names are joined by another separator into cells of a manifest.
+
+    Args:
+        labels: the cells.
+        separator: what joins the names in a cell.
+        none: the name that stands for no label, if there is one.
 
     Returns:
-        The labels as cells of a manifest; and position, column and message of every cell with `none` beside a name.
+        `(N,)` cells of a manifest, and position, column and message of every cell that has `none` beside a name.
 
     Raises:
-        SalignError: a name has what joins several in a manifest, or the separator is empty.
+        SalignError: a cell contains `;`, which joins the names in a manifest, or the separator is empty.
     """
     if not separator:
         raise SalignError("the separator between labels is empty; give what joins them, e.g. '|'.")
@@ -102,7 +108,7 @@ def from_cells(labels: pd.Series, separator: str, none: str | None) -> tuple[pd.
 
 
 def multi_hot(labels: pd.Series, classes: Sequence[str]) -> tuple[np.ndarray, list[tuple[int, str]]]:
-    """`(N, K)` bool: which of the classes each cell names; and position and name of every other name."""
+    """Return `(N, K)` bool: which of the classes each cell names; and position and name of every unknown name."""
     number = {name: k for k, name in enumerate(classes)}
     hot = np.zeros((len(labels), len(classes)), dtype=bool)
     unknown = []
@@ -116,7 +122,7 @@ def multi_hot(labels: pd.Series, classes: Sequence[str]) -> tuple[np.ndarray, li
 
 
 def by_name(table: pd.DataFrame) -> pd.DataFrame:
-    """A row per image and name, `NONE` for an image without any: to count by class."""
+    """Return one row for each label of each image, to count by class; an image without labels gets the label `NONE`."""
     names = [names_in(cell) or [NONE] for cell in table["label"].tolist()]
     return table.assign(label=pd.Series(names, index=table.index, dtype=object)).explode("label")
 
@@ -129,7 +135,7 @@ def _refuse(names: Iterable[str]) -> None:
 
 
 def _each(labels: pd.Series, change: Callable[[str], str]) -> pd.Series:
-    """Every different cell is changed once."""
+    """Apply `change` to the cells, once for each different cell."""
     return labels.map({cell: change(cell) for cell in labels.dropna().unique()}).astype(labels.dtype)
 
 

@@ -1,4 +1,4 @@
-"""Columns of paths as Arrow has them: questions about ten million names without a Python object for each."""
+"""Questions about columns of paths, answered in Arrow, so that ten million names need no Python object each."""
 
 from __future__ import annotations
 
@@ -15,20 +15,20 @@ from salign.location import MEMBER, is_remote, remote_files
 
 _PARTS = r"^(?P<folder>(?:[^/]+/)*)(?P<file>[^/]+)$"
 _ODD = r"(^|/)\.{1,2}(/|$)|^[A-Za-z]:|\x00"
-"""In a name that has to be looked at by itself: it may leave the root."""
+"""Matches names that have to be looked up one by one, because they may leave the root."""
 _WORTH_A_LISTING = 64
-"""Names in a folder from which on listing it is faster than looking at each."""
+"""From this number of names in a folder on, listing the folder is faster than looking up each name."""
 
 
 def as_arrow(column: pd.Series) -> pa.ChunkedArray:
-    """A column of texts without its empty cells, as large texts: ten million paths may have more than 2 GB."""
+    """Return a column without its empty cells as Arrow's large strings, since ten million paths may exceed 2 GB."""
     array = pa.array(column.array)
     chunked = array if isinstance(array, pa.ChunkedArray) else pa.chunked_array([array])
     return chunked.drop_null().cast(pa.large_string())
 
 
 def different_files(column: pd.Series) -> pa.Array:
-    """The names of files in a column, each once; of parts of shards, those of the shards."""
+    """Return the names of the files in a column, each once; a part of a shard counts as its shard."""
     names = as_arrow(column)
     if pc.any(pc.match_substring(names, ".tar@")).as_py():
         names = pc.replace_substring_regex(names, MEMBER, ".tar")
@@ -36,18 +36,18 @@ def different_files(column: pd.Series) -> pa.Array:
 
 
 def in_shards(column: pd.Series) -> np.ndarray:
-    """`(N,)` bool: which cells name parts of shards."""
+    """Return `(N,)` bool: whether each cell names a part of a shard."""
     return column.str.contains(".tar@", regex=False).fillna(False).to_numpy(dtype=bool)
 
 
 def not_ascii(column: pd.Series) -> list[str]:
-    """The different names in which a character has several forms in Unicode."""
+    """Return the different names with characters outside of ASCII, which may have several forms in Unicode."""
     names = as_arrow(column)
     return pc.unique(names.filter(pc.invert(pc.string_is_ascii(names)))).to_pylist()
 
 
 def folders_of(column: pd.Series) -> list[str]:
-    """The folders of the files in a column, and the shards of parts of shards, each once."""
+    """Return the folders of the files in a column, and the shards that its parts of shards lie in, each once."""
     names = different_files(column)
     shards = pc.ends_with(names, ".tar")
     folders = pc.unique(pc.replace_substring_regex(names.filter(pc.invert(shards)), r"[^/]*$", ""))
@@ -55,11 +55,14 @@ def folders_of(column: pd.Series) -> list[str]:
 
 
 def doubtful(names: pa.Array, root: Path) -> list[str]:
-    """The names that are not simply those of files inside of the root; a folder of many is listed once.
+    """Return the names that still have to be looked up one by one; all others are files inside of the root.
+
+    A folder with at least `_WORTH_A_LISTING` of the names is listed once, to find out which of them are files. The
+    names in smaller folders are all returned.
 
     Args:
-        names: different ones.
-        root: folder that they are relative to, with no link in its path.
+        names: paths, each of them once.
+        root: folder that the paths are relative to, with no link in its own path.
     """
     parts = pc.extract_regex(names, _PARTS)
     plain = pc.and_(parts.is_valid(), pc.invert(pc.match_substring_regex(names, _ODD)))
@@ -80,7 +83,7 @@ def doubtful(names: pa.Array, root: Path) -> list[str]:
 
 
 def _regular_files(folder: Path, root: Path) -> Iterator[bytes]:
-    """Names of the files in a folder inside of the root; links are none."""
+    """Yield the names of the files in a folder, without links; nothing if the folder is outside of the root."""
     if is_remote(root):
         yield from map(os.fsencode, remote_files(folder))
         return

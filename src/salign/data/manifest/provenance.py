@@ -1,4 +1,4 @@
-"""Which columns of a manifest hold maps, whose these are, and how that is written: decided here and nowhere else."""
+"""The only place that decides which columns of a manifest hold maps, who made them, and how that is written."""
 
 from __future__ import annotations
 
@@ -6,33 +6,33 @@ import re
 from collections.abc import Iterable
 
 PROVENANCE, CONFIDENCE = "provenance", "confidence"
-"""Free columns that say whose a map is (`human:<who>`, `model:<which>`, `mask`) and how sure a model was of it."""
+"""Free columns that say who made a map (`human:<who>`, `model:<which>`, `mask`) and how sure a model was of it."""
 MACHINE, PERSON = "model:", "human:"
-"""Beginnings of the provenance of a map that a machine made, and of one that a person made."""
+"""Prefixes of the provenance of a map that a machine made, and of a map that a person made."""
 MASK, UNKNOWN = "mask", "unknown"
-"""Provenance of a map that a tool gave without saying who made it, and of one of which nobody knows whose it is. Only
-`MACHINE` marks a machine's map; any other provenance, none too, is taken for a person's."""
+"""Provenance of a map from a tool that does not say who made it, and of a map whose maker nobody knows. Only `MACHINE`
+marks a machine's map; a map with any other provenance, or with none, is treated as a person's."""
 ONE_PERSON = "saliency_"
-"""Beginning of the names of columns with the maps of one person."""
+"""Prefix of the names of columns with the maps of one person."""
 
 _MOST_TEXT = 200
 _COUNTED = re.compile(r"[0-9]+ annotators")
 
 
 def provenance_column(column: str) -> str:
-    """The column that says whose the maps of a column are."""
+    """Return the name of the column that says who made the maps of a column."""
     return PROVENANCE if column == "saliency" else f"{column}_{PROVENANCE}"
 
 
 def map_columns(names: Iterable[object]) -> dict[str, str]:
-    """The columns that hold maps: `saliency`, those of one person, those with a column of provenance.
+    """Find the columns that hold maps: `saliency`, columns of one person, and columns with a column of provenance.
 
     Args:
-        names: names of all columns; a table gives them, too.
+        names: names of all columns; a table can be given, too.
 
     Returns:
-        By column, in the order of the names, whose its maps are where no column of provenance says it: `human:ann` of
-        `saliency_ann`, "" of `saliency`, and `unknown` of any other.
+        For each column of maps, in the order of the names, the provenance of its maps if no column of provenance gives
+        it: `human:ann` for `saliency_ann`, "" for `saliency`, and `unknown` for any other column.
     """
     known = list(dict.fromkeys(map(str, names)))
     columns: dict[str, str] = {}
@@ -40,7 +40,7 @@ def map_columns(names: Iterable[object]) -> dict[str, str]:
         if name == "saliency":
             columns[name] = ""
         elif name.endswith(f"_{PROVENANCE}"):
-            continue  # says whose maps are; no person's column ends so (`file_names.slugs`)
+            continue  # a column of provenance; no column of a person's maps ends like this (`file_names.slugs`)
         elif name.startswith(ONE_PERSON):
             columns[name] = f"{PERSON}{name.removeprefix(ONE_PERSON)}"
         elif provenance_column(name) in known:
@@ -49,15 +49,16 @@ def map_columns(names: Iterable[object]) -> dict[str, str]:
 
 
 def provenance_of(makers: Iterable[str | None], unnamed: str = MASK) -> str:
-    """What the column `provenance` says of a map that these made together.
+    """Return the provenance of a map that several makers made together.
 
-    `human:ann+ben`; of more names than fit into 200 characters `human:50 annotators`. A map that a machine had a part
-    in is a machine's: `model:net@1`, `model:net@1+net@2`, `model:net@1 with human:ann`. Whoever accepts or edits a
-    machine's draft answers for the map, which is that person's then.
+    People are written as `human:ann+ben`, or as `human:50 annotators` if the names need more than 200 characters. A map
+    that a machine had a part in is a machine's map: `model:net@1`, `model:net@1+net@2`, `model:net@1 with human:ann`. A
+    person who accepts or edits a machine's draft answers for the map, and it is then that person's map.
 
     Args:
-        makers: the name of a person, `model:<which>` of a machine, or None where nobody says who it was.
-        unnamed: what is said of those without a name; they do not count beside people who have one.
+        makers: for each maker, the name of a person, `model:<which>` for a machine, or None if the maker is not known.
+        unnamed: what is written if no person has a name. Makers that are not known are left out beside people with
+            names.
     """
     known = list(dict.fromkeys(makers))
     machines = [who.removeprefix(MACHINE) for who in known if who and who.startswith(MACHINE)]
@@ -72,9 +73,12 @@ def provenance_of(makers: Iterable[str | None], unnamed: str = MASK) -> str:
 
 
 def without_names(provenances: Iterable[str]) -> dict[str, str]:
-    """What stands in public in place of each provenance: `human:ann+ben` becomes `human:annotator 1+annotator 2`.
+    """Replace names by numbers for the public: `human:ann+ben` becomes `human:annotator 1+annotator 2`.
 
-    People are numbered in the order in which they come; what a machine made, and how many people there were, stays.
+    People are numbered in the order in which they occur. The parts about machines and the number of people stay.
+
+    Returns:
+        Each provenance -> the text to publish instead.
     """
     numbers: dict[str, str] = {}
     public: dict[str, str] = {}
@@ -88,14 +92,14 @@ def without_names(provenances: Iterable[str]) -> dict[str, str]:
 
 
 def without_annotator(text: str, column: str) -> str:
-    """A text in public, where a column with one person's maps is `saliency_annotator`, also in the names of runs.
+    """Return a text for the public, in which the column with one person's maps is called `saliency_annotator`.
 
     Args:
         text: a recipe, a card or the name of a run.
-        column: a column of maps; one that is not called after a person stays.
+        column: a column of maps. If it does not hold one person's maps, the text is returned as it is.
     """
     if not column.startswith(ONE_PERSON):
         return text
-    in_names = re.sub(r"[^A-Za-z0-9._-]+", "-", column)  # an arm `maps:COLUMN` gives its name to the run
+    in_names = re.sub(r"[^A-Za-z0-9._-]+", "-", column)  # how an arm `maps:COLUMN` writes it in the name of a run
     forms = "|".join(map(re.escape, sorted({column, in_names}, key=len, reverse=True)))
     return re.sub(rf"(?<![A-Za-z0-9])(?:{forms})(?![A-Za-z0-9_])", f"{ONE_PERSON}annotator", text)

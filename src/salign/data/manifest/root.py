@@ -1,8 +1,9 @@
-"""Where the paths of a manifest begin: in its own folder, or in one above it that a small file beside it records.
+"""The root of a manifest's paths: the manifest's own folder, or a folder above it that a small file beside it records.
 
-A manifest of maps that lie apart from their images has its root above both. So that nobody has to say it each time,
-`manifest.csv.root` holds the way there, such as `..`; the CSV stays plain. Since the file may come from a stranger, it
-can name a folder above the manifest only, and none above the home folder: what leaves the root is still a fault.
+If maps lie apart from their images, the root of the manifest is a folder above both. So that nobody has to give the
+root to every command, the file `manifest.csv.root` holds the way to it, such as `..`; the CSV file stays plain. This
+file may come from a stranger, so it can only name a folder above the manifest, and none above the home folder. Paths
+that leave the root are still faults.
 """
 
 from __future__ import annotations
@@ -15,15 +16,15 @@ from salign.location import is_remote, quote
 from salign.readers import read_text
 
 ENDING = ".root"
-"""What the name of the file beside a manifest adds to its own."""
+"""What is added to the name of a manifest to name the file that records its root."""
 _MOST_BYTES = 1000
 
 
 def root_of(path: Path) -> Path:
-    """The folder that the paths in a manifest are relative to: the recorded one, else its own.
+    """Return the folder that the paths in a manifest are relative to: the recorded folder, else the manifest's own.
 
     Raises:
-        SalignError: what is recorded is no folder above the manifest, or one above the home folder.
+        SalignError: the recorded text does not name a folder above the manifest, or names one above the home folder.
     """
     if is_remote(path):
         return path.parent
@@ -41,13 +42,13 @@ def root_of(path: Path) -> Path:
 
 
 def record_root(path: Path, root: Path) -> bool:
-    """Record the root of a manifest that is about to be written.
+    """Record the root of a manifest in the file beside it, or remove that file if there is nothing to record.
 
     Returns:
-        Whether `root_of(path)` is the root now; if not, it must be said (`--root`).
+        Whether `root_of(path)` is the root now. If not, commands have to be told the root (`--root`).
 
     Raises:
-        OSError: it cannot be written.
+        OSError: the file cannot be written.
     """
     own, root = path.parent.resolve(), root.resolve()
     steps = way_to(root, own)
@@ -59,14 +60,14 @@ def record_root(path: Path, root: Path) -> bool:
 
 
 def way_to(root: Path, folder: Path) -> str | None:
-    """What is recorded of a root beside a manifest in a folder; None where nothing is or may be."""
+    """Return the text that records a root beside a manifest in `folder`; None if none is needed or allowed."""
     if folder == root or not folder.is_relative_to(root) or _is_too_wide(root):
         return None
     return "/".join([".."] * len(folder.relative_to(root).parts)) + "\n"
 
 
 def root_option(path: Path, root: Path) -> str:
-    """What a command that reads the manifest needs to be told of its root: nothing, or ` --root ROOT`."""
+    """Return the option that a command needs to find the root of a manifest: nothing, or ` --root ROOT`."""
     return "" if root_of(path) == root.resolve() else f" --root {quote(root)}"
 
 

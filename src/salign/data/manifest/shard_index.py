@@ -1,4 +1,4 @@
-"""The index of a folder of shards: how large each is, how many rows lie in it, and the SHA-256 of its bytes."""
+"""The index of a folder of shards: the size, the number of rows and the SHA-256 of each shard."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from salign.location import is_remote
 from salign.readers import file_state, read_json
 
 INDEX = "shards.json"
-"""Its name, beside the shards."""
+"""Name of the index file, which lies beside the shards."""
 
 
 class Shard(BaseModel):
-    """What the index says of a shard."""
+    """The entry of one shard in the index."""
 
     rows: int
     bytes: int
@@ -31,11 +31,11 @@ class ShardIndex(BaseModel):
     version: int = 1
     rows: int
     shards: dict[str, Shard]
-    """By the name of the file."""
+    """The entry of each shard, by the name of its file."""
 
 
 def shard_of(path: Path) -> Shard | None:
-    """What the index beside a shard says of it; None without an index, or where it does not know that name.
+    """Return the entry of a shard in the index beside it, or None if there is no index or no entry of that name.
 
     Raises:
         SalignError: the index is damaged.
@@ -47,9 +47,20 @@ def shard_of(path: Path) -> Shard | None:
 
 
 def shard_faults(root: Path, names: Iterable[str]) -> dict[str, str]:
-    """Which of these shards, by names relative to `root`, are not as large as their index says, and what is wrong.
+    """Find the shards whose size is not the size in their index.
 
-    Behind a URL nothing is looked at; a part of a shard that is not where it should be is told when it is read.
+    Nothing is checked if the root is behind a URL; a part of a shard that is not where it should be is then reported
+    when it is read.
+
+    Args:
+        root: the root of the manifest.
+        names: paths of the shards, relative to `root`.
+
+    Returns:
+        Name of a shard -> what is wrong with it, for the shards with a fault.
+
+    Raises:
+        SalignError: an index is damaged.
     """
     faults = {}
     for name in () if is_remote(root) else names:

@@ -1,4 +1,4 @@
-"""Divide images among splits: every class by the same shares, and what belongs together in one split."""
+"""Divide images among splits, each class in the same shares, and with images that belong together in the same split."""
 
 from __future__ import annotations
 
@@ -17,18 +17,20 @@ from salign.data.manifest.table import NO_SPLIT, Manifest
 from salign.errors import SalignError, nearest
 
 SHARES = {"train": 0.7, "val": 0.15, "test": 0.15}
-"""Shares of the images that each split gets unless others are asked for."""
+"""The share of the images that each split gets by default."""
 FEW = 5
-"""A class with fewer images in a split is too small there to learn it, or to say how well it is known."""
+"""A class with fewer images than this in a split can be neither learned nor measured there."""
 _NAMED = 5
 _SHARE = re.compile(r"([^=/]+)=\s*(\d*\.?\d+)\s*", re.ASCII)
 
 
 def read_shares(text: str) -> dict[str, float]:
-    """Shares as they are typed: `0.7/0.15/0.15` or `70/15/15` for train, val and test, or `train=0.8/val=0.2`.
+    """Parse shares such as `0.7/0.15/0.15` or `70/15/15` (train, val and test), or `train=0.8/val=0.2`.
+
+    Shares are read as percent if their sum is above 2. A split with a share of 0 is left out.
 
     Raises:
-        SalignError: another form, a name that occurs twice, or shares that do not add up to 1.
+        SalignError: the text has another form, a name occurs twice, or the shares do not add up to 1.
     """
     parts = text.split("/")
     if "=" not in text and len(parts) <= len(SHARES):
@@ -46,11 +48,12 @@ def read_shares(text: str) -> dict[str, float]:
 
 
 def small_classes(manifest: Manifest, splits: Sequence[str]) -> list[str]:
-    """For each of these splits that there is, the classes with fewer than `FEW` images, with what follows.
+    """Describe, in a line per split, the classes with fewer than `FEW` images in it and what they are too few for.
 
     Args:
         manifest: the rows.
-        splits: names of splits; those that begin with `train` are learned from, the others measured on.
+        splits: names of splits. Names that no row has are skipped. A split whose name begins with `train` is one to
+            learn from; the others are for measuring.
     """
     table, lines = by_name(manifest.table) if manifest.multi_label else manifest.table, []
     for split in filter(manifest.splits.__contains__, splits):
@@ -68,11 +71,14 @@ def small_classes(manifest: Manifest, splits: Sequence[str]) -> list[str]:
 
 
 def joined(count: int, pairs: Iterable[tuple[int, int]]) -> list[list[int]]:
-    """Positions that pairs join, directly or through others, as groups of two or more, each in order, by their first.
+    """Group the positions that are joined by pairs, directly or through other pairs.
 
     Args:
         count: how many positions there are.
         pairs: positions that belong together.
+
+    Returns:
+        Groups of two or more positions. Each group is sorted, and the groups are in the order of their first position.
     """
     ends = np.array(list(pairs), dtype=np.int64).reshape(-1, 2)
     links = coo_array((np.ones(len(ends), dtype=np.int8), (ends[:, 0], ends[:, 1])), shape=(count, count))
@@ -86,16 +92,19 @@ def joined(count: int, pairs: Iterable[tuple[int, int]]) -> list[list[int]]:
 def groups_of_rows(
     manifest: Manifest, columns: Sequence[str] = (), alike: Sequence[Sequence[int]] = ()
 ) -> list[list[int]]:
-    """Positions that belong together, as groups that hold every position once: rows of one image always do.
+    """Group the positions of rows that belong together; rows of the same image always do.
 
     Args:
         manifest: the rows.
-        columns: rows with the same cell in one of these columns belong together, such as those of one patient; an
-            empty cell says nothing.
+        columns: rows with the same cell in one of these columns belong together, such as the rows of one patient; an
+            empty cell joins nothing.
         alike: groups of positions that belong together for another reason, such as near-duplicates.
 
+    Returns:
+        Groups that together hold every position once.
+
     Raises:
-        SalignError: there is no such column.
+        SalignError: one of the columns does not exist.
     """
     known = [str(name) for name in manifest.table.columns if name != "row"]
     if strange := [name for name in columns if name not in known]:
@@ -122,20 +131,22 @@ def divide(
 ) -> Manifest:
     """Give a split to every row that has none.
 
-    Iterative stratification (Sechidis, Tsoumakas & Vlahavas, ECML 2011, algorithm 1), with groups instead of images:
-    the rarest label comes first, the largest of its groups first, equal ones in an order drawn with the seed; each goes
-    to the split that still wants most rows of that label, and of equal ones most rows at all. A label that has a group
-    for each split is in every split. Where rows of a group have a split already, the others follow most of them.
+    This is iterative stratification (Sechidis, Tsoumakas & Vlahavas, ECML 2011, algorithm 1), with groups instead of
+    images. The label with the fewest rows left is dealt out first. Its groups come in the order of how many rows of the
+    label they have, the largest first; equal groups are in an order drawn with the seed. Each group goes to the split
+    that still wants most rows of that label or, if splits are equal in this, most rows overall. A label that has at
+    least as many groups as there are splits is in every split. If some rows of a group have a split already, the other
+    rows of the group get the most frequent of these splits.
 
     Args:
         manifest: rows without a split have `NO_SPLIT`, as `Manifest.read(..., unsplit=True)` gives them.
         groups: positions that stay together; see `groups_of_rows`.
-        shares: split -> share of the rows, which add up to 1; `SHARES` when None.
-        seed: decides the order.
-        move: rows of these splits are divided anew, too.
+        shares: the share of the rows for each split; they add up to 1. None = `SHARES`.
+        seed: decides the order of equal groups.
+        move: the rows of these splits are divided again, too.
 
     Raises:
-        SalignError: no row has such a split, or there is nothing to divide.
+        SalignError: no row has one of the splits in `move`, or every row has a split already.
     """
     shares = dict(shares or SHARES)
     splits = manifest.table["split"].tolist()
@@ -167,7 +178,7 @@ def divide(
 def _assigned(
     counts: Sequence[Counter[str]], sizes: Sequence[int], shares: Mapping[str, float], seed: int
 ) -> list[str]:
-    """The split of each group, from how often each label occurs in it and how many rows it has."""
+    """Choose the split of each group, given how often each label occurs in the group and how many rows it has."""
     holders: dict[str, list[int]] = {}
     for k in np.random.default_rng(seed).permutation(len(counts)).tolist():
         for label in counts[k]:
@@ -183,7 +194,7 @@ def _assigned(
     heapify(rarest)
     while rarest:
         count, label = heappop(rarest)
-        if count != left[label]:  # it was put in before some of its groups were assigned, and once more since
+        if count != left[label]:  # an outdated entry: groups of this label were assigned later, which added a new entry
             continue
         for k in sorted((k for k in holders[label] if k not in assigned), key=lambda k: -counts[k][label]):
             split = max(shares, key=lambda name: (round(targets[label][name], 9), round(room[name], 9)))
@@ -198,7 +209,7 @@ def _assigned(
 
 
 def _wanted(rows: int, shares: Mapping[str, float], *, everywhere: bool) -> dict[str, float]:
-    """How many rows of a label each split wants; at least one where the label is to be `everywhere`."""
+    """Return how many rows of a label each split wants; if `everywhere` is set, each split wants at least one."""
     counts = {split: share * rows for split, share in shares.items()}
     few = [split for split, number in counts.items() if everywhere and number < 1]
     rest = sum(number for split, number in counts.items() if split not in few)

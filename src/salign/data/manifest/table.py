@@ -29,23 +29,24 @@ from salign.errors import SalignError, nearest
 from salign.location import absolute, is_remote
 
 COLUMNS = ("id", "path", "label", "split", "saliency")
-"""Columns every manifest has. `saliency` may be empty (nobody looked), and a table without it says so of all images;
-the others may not. Further columns are free."""
+"""Columns that every manifest has. Cells of `saliency` may be empty (nobody looked at the image), and a table without
+this column says so of all images. Cells of the others may not be empty. Further columns are free."""
 
 ANSWER = "answer"
-"""Free column with what most annotators answered; the label that was known before they did stays in `label`."""
+"""Free column with the answer that most annotators gave; the label that was known before stays in `label`."""
 
 NO_SPLIT = "(none)"
-"""What stands in `split` of a row that has none, where rows may have none (`Manifest.read(..., unsplit=True)`)."""
+"""The cell `split` of a row without a split, where this is allowed (`Manifest.read(..., unsplit=True)`)."""
 
 _SHOWN = 50
 
 
 class Fault(NamedTuple):
-    """One thing wrong in a manifest."""
+    """One thing that is wrong in a manifest."""
 
     row: int | None
-    """Line of the CSV file (header = 1); record + 1 of a Parquet file; None where the fault is in no single row."""
+    """Line of the CSV file (header = 1), or number of the record + 1 in a Parquet file; None if no single row is
+    wrong."""
     column: str
     message: str
 
@@ -54,13 +55,13 @@ class Fault(NamedTuple):
 
 
 class ManifestError(SalignError):
-    """Everything wrong with a manifest, at once."""
+    """The error that reports everything that is wrong with a manifest at once."""
 
     faults: tuple[Fault, ...] = ()
 
     @classmethod
     def of(cls, faults: Iterable[Fault], source: str, hint: str = "") -> ManifestError:
-        """Order the faults by row, list the first 50 in the message, then the hint; `faults` keeps all of them."""
+        """Make an error whose message has the first 50 faults, by row, and the hint; `faults` holds all of them."""
         ordered = tuple(sorted(faults, key=lambda fault: fault.row or 0))
         lines = [f"{source}: {len(ordered)} fault{'s' if len(ordered) != 1 else ''}"]
         lines += [f"  {fault}" for fault in ordered[:_SHOWN]]
@@ -74,19 +75,19 @@ class ManifestError(SalignError):
 
 
 class Makers(NamedTuple):
-    """How many maps were made by whom."""
+    """How many maps are from people, from machines, and of unknown origin."""
 
     people: int
     machines: int
     unknown: int
-    """Maps of a column without provenance; see `Manifest.with_maps`."""
+    """Maps from a column without provenance; see `Manifest.with_maps`."""
 
 
 @dataclass(frozen=True)
 class Manifest:
     """Images with labels, splits and maps, by position 0..n-1.
 
-    The table is held in Arrow strings (no Python object per cell), so that it stays small and forked workers share it.
+    The table holds Arrow strings (no Python object per cell), so that it stays small and forked workers share it.
     """
 
     table: pd.DataFrame
@@ -94,31 +95,33 @@ class Manifest:
     root: Path
     """Folder that `path` and `saliency` are relative to."""
     source: str
-    """Name for messages, e.g. `manifest.csv`; empty where there is no table, and messages name the files alone."""
+    """Name for messages, e.g. `manifest.csv`. If it is empty, messages name the image or map file instead."""
     multi_label: bool = False
-    """Whether an image may have several labels, joined by `;`, or none; then a label is one name of the cell."""
+    """Whether an image may have several labels, joined by `;`, or none. If so, each name in the cell is a label."""
     file: Path | None = None
-    """The file that it was read from; None of one made by code."""
+    """The file that the manifest was read from; None if it was made by code."""
 
     @classmethod
     def read(
         cls, path: str | Path, root: str | Path | None = None, *, multi_label: bool = False, unsplit: bool = False
     ) -> Manifest:
-        """Read and check a `.csv` or `.parquet` manifest: its structure, and that every file is there (not its pixels).
+        """Read a `.csv` or `.parquet` manifest, and check its structure and that every file exists.
 
-        One of `MANY` rows is checked once, and again when it or a folder of its files has changed; see
-        `salign.data.manifest.verdict`.
+        The pixels of the files are not read. A manifest of `MANY` or more rows is checked once, and again only when it
+        or a folder of its files has changed; see `salign.data.manifest.verdict`.
 
         Args:
             path: the manifest.
-            root: folder its paths are relative to; when None what is recorded beside the manifest, else its own folder.
-            multi_label: an image may have several labels, joined by `;`, or none: an empty cell.
-            unsplit: rows may have no split, or the table no such column; `NO_SPLIT` then stands there.
+            root: folder that the paths are relative to; None = the root recorded beside the manifest, else the
+                manifest's own folder.
+            multi_label: whether an image may have several labels, joined by `;`, or none (an empty cell).
+            unsplit: whether rows, or the whole table, may have no split; such rows get the split `NO_SPLIT`.
 
         Raises:
-            ManifestError: lists every fault: missing columns, empty cells, duplicate ids, paths that are absolute or
-                leave the root (through `..` or a link), files that are missing, one file with two labels, labels and
-                splits with spaces around them, names of one cell that are empty or come twice.
+            ManifestError: lists every fault: missing columns, empty cells, repeated ids, paths that are absolute or
+                leave the root (through `..` or a link), missing files, files with two labels, labels and splits with
+                spaces around them or with control characters, and empty or repeated names in a cell of labels.
+            SalignError: the file cannot be read as a table.
         """
         path = absolute(path) if is_remote(path) else Path(path)
         check_manifest_file(path)
@@ -141,13 +144,16 @@ class Manifest:
     def unchecked(
         cls, path: str | Path, root: str | Path | None = None, *, multi_label: bool = False, sound: bool = False
     ) -> tuple[Manifest, list[Fault]]:
-        """Read as by `read`, and give what is wrong with whole lines; what `faults` finds is not looked for.
+        """Read a manifest without looking for the faults that `faults` finds.
 
         Args:
             path: the manifest.
             root: as for `read`.
             multi_label: as for `read`.
-            sound: the file was read before and has not changed.
+            sound: whether the file was read before and has not changed.
+
+        Returns:
+            The manifest, and the faults of whole lines: records with the wrong number of cells.
 
         Raises:
             SalignError: the file cannot be read as a table.
@@ -167,10 +173,17 @@ class Manifest:
         multi_label: bool = False,
         absent: bool = False,
     ) -> Manifest:
-        """Make a manifest from a table in memory: cells become text, empty ones NA; checked as by `read`.
+        """Make a manifest from a table in memory, and check it as `read` does.
 
-        Rows are numbered as `write` will write them, unless the table has a column `row`. With `absent`, files may be
-        missing, if not every image is.
+        Cells become text, and empty cells become NA. If the table has no column `row`, its rows get the numbers that
+        they will have in the file that `write` writes.
+
+        Args:
+            table: the columns of a manifest.
+            root: folder that the paths are relative to.
+            source: name for messages.
+            multi_label: as for `read`.
+            absent: whether files may be missing; it is still a fault if all images are.
 
         Raises:
             ManifestError: as for `read`.
@@ -188,13 +201,13 @@ class Manifest:
         return manifest._ordered()
 
     def _ordered(self) -> Manifest:
-        """Names of several labels in one order, so that equal sets are equal cells."""
+        """Sort the names in each cell of labels if images may have several, so that equal sets are equal cells."""
         if not self.multi_label:
             return self
         return replace(self, table=self.table.assign(label=sort_names(self.table["label"])))
 
     def faults(self) -> list[Fault]:
-        """Everything wrong with structure and paths, by the rules of `read`; empty when all is well."""
+        """Return everything that is wrong with structure and paths by the rules of `read`."""
         if missing := missing_columns(self.table, COLUMNS[:4]):
             return [Fault(*fault) for fault in missing]
         if not len(self.table):
@@ -204,13 +217,16 @@ class Manifest:
         return [Fault(*fault) for fault in faults]
 
     def questions(self) -> list[str]:
-        """What only the owner knows: labels, splits, and names in free columns that differ by case or spaces alone."""
+        """Return questions to the owner: names of labels, splits and free columns that differ only in writing.
+
+        See `look_alikes` for the differences that count as writing.
+        """
         known = {"id", "path", "saliency", "row", *map_columns(self.table)}
         names = [str(name) for name in self.table.columns if name not in known]
         return look_alikes(self.table, names, multi_label=self.multi_label)
 
     def _hint(self, faults: Iterable[Fault]) -> str:
-        """What to do where no image at all is found: paths are relative to another folder then; or no label."""
+        """Return advice on empty labels, or on the root if no image at all is found below it; else an empty text."""
         if any(fault.column == "label" and fault.message == EMPTY for fault in faults):
             return "an empty label, for none of the classes, goes with data.multi_label: true in a recipe only"
         if not self._lost(faults):
@@ -218,15 +234,15 @@ class Manifest:
         return f"no image is below {self.root}: say what the paths are relative to, by --root or data.root in a recipe"
 
     def _lost(self, faults: Iterable[Fault]) -> bool:
-        """Whether no image at all is found."""
+        """Return whether the files of all images are missing."""
         lost = {fault.row for fault in faults if fault.column == "path" and fault.message.startswith(NO_FILE)}
         return len(lost) == len(self.table)
 
     def write(self, path: str | Path) -> Path:
-        """Write `.csv` or `.parquet`, atomically, without the `row` column.
+        """Write a `.csv` or `.parquet` file, atomically, without the column `row`.
 
-        Paths are written relative to the root. Where the file does not lie there but below, that is recorded beside it,
-        and `read` finds it again; see `salign.data.manifest.root`.
+        Paths are written relative to the root. If the file does not lie in the root but in a folder below it, the root
+        is recorded beside the file, so that `read` finds it again; see `salign.data.manifest.root`.
         """
         written = write_table(self.table.drop(columns="row"), Path(path))
         record_root(written, self.root)
@@ -252,17 +268,17 @@ class Manifest:
         return replace(self, table=self.table.iloc[np.asarray(positions, dtype=np.int64)].reset_index(drop=True))
 
     def with_splits(self, splits: Sequence[str] | pd.Series) -> Manifest:
-        """The same rows with these splits, one for each row."""
+        """Return the same rows with these splits, one for each row."""
         values = pd.Series(list(splits), index=self.table.index, dtype=TEXT)
         return replace(self, table=self.table.assign(split=values))
 
     def select(self, splits: Sequence[str] | None = None, classes: Sequence[str] | None = None) -> Manifest:
         """Pick the rows of these splits and classes (None = all).
 
-        Where images may have several labels, those of other classes are taken away, and the rows stay.
+        If images may have several labels, labels of other classes are removed from the cells, and all rows stay.
 
         Raises:
-            SalignError: a split or class does not occur, or nothing is left; the message names those that do.
+            SalignError: a split or class does not occur (the message names those that do), or no row is left.
         """
         keep = np.ones(len(self), dtype=bool)
         for column, names, known in (("split", splits, self.splits), ("label", classes, self.classes)):
@@ -286,14 +302,14 @@ class Manifest:
         return replace(chosen, table=chosen.table.assign(label=keep_classes(chosen.table["label"], classes)))
 
     def with_maps(self, column: str) -> Manifest:
-        """Take the saliency maps from another column, whose cells may be empty too; paths are checked as by `read`.
+        """Take the saliency maps from another column, whose cells may be empty; its paths are checked as by `read`.
 
-        Whose they are comes along: the column `provenance` takes the cells of `COLUMN_provenance`. Without that one the
-        maps of `saliency_WHO` are taken for that person's, and it is unknown who made those of any other column.
+        The column `provenance` takes the cells of the column `COLUMN_provenance`. If there is no such column, the maps
+        of `saliency_WHO` are taken for those of the person WHO, and the maps of any other column are `unknown`.
 
         Raises:
-            SalignError: there is no such column, or it says something else than where maps are.
-            ManifestError: files are missing or outside of the root; every one is named with its row.
+            SalignError: there is no such column, or it is a column of a manifest that does not hold maps.
+            ManifestError: files are missing or outside of the root; each is named with its row.
         """
         if column == "saliency":
             return self
@@ -312,26 +328,29 @@ class Manifest:
         return replace(self, table=table)
 
     def image_id(self, i: int) -> str:
-        """Name of the image at position `i`."""
+        """Return the id of the image at position `i`."""
         return str(self._cells("id")[i])
 
     def image_path(self, i: int) -> Path:
-        """File of the image at position `i`."""
+        """Return the file of the image at position `i`."""
         return self.root / str(self._cells("path")[i])
 
     def saliency_path(self, i: int) -> Path | None:
-        """File of the map at position `i`; None where nobody looked."""
+        """Return the file of the map at position `i`, or None if nobody looked at the image."""
         name = self._cells("saliency")[i]
         return None if name is pd.NA else self.root / str(name)
 
     def where(self, i: int, column: str = "path") -> str:
-        """Position `i` in the words of a message: `manifest.csv row 7 (images/a.png)`."""
+        """Return how messages name position `i`, such as `manifest.csv row 7 (images/a.png)`."""
         if not self.source:
             return str(self.root / self._cells(column)[i])
         return f"{self.source} row {self._cells('row')[i]} ({self._cells(column)[i]})"
 
     def _cells(self, column: str) -> Any:
-        """A column as an array; taking it out of the table for every cell would cost more than a small image does."""
+        """Return a column as an array, which is kept for the next call.
+
+        To take the column out of the table for each cell would cost more time than to read a small image.
+        """
         if column not in self._arrays:
             self._arrays[column] = self.table[column].array
         return self._arrays[column]
@@ -341,9 +360,9 @@ class Manifest:
         return {}
 
     def coverage(self) -> pd.DataFrame:
-        """How many images have a map: columns `split, label, images, with_map, share` (0..1).
+        """Count the images with a map: columns `split, label, images, with_map, share` (0..1).
 
-        An image with several labels counts with each of them, one without any as `(none)`.
+        An image with several labels counts for each of them, and an image without a label counts as `(none)`.
         """
         mapped = self.table.assign(mapped=self.table["saliency"].notna().astype("int64"))
         mapped = by_name(mapped) if self.multi_label else mapped
@@ -353,7 +372,7 @@ class Manifest:
 
     @property
     def machine_made(self) -> np.ndarray:
-        """`(N,)` bool: which images have a map that a machine made."""
+        """`(N,)` bool: whether each image has a map that a machine made."""
         if PROVENANCE not in self.table:
             return np.zeros(len(self), dtype=bool)
         by_machine = self.table[PROVENANCE].str.startswith(MACHINE).fillna(False)
@@ -361,14 +380,14 @@ class Manifest:
 
     @property
     def makers(self) -> Makers:
-        """How many of the maps people made, machines, and nobody knows who."""
+        """How many of the maps are from people, from machines, and of unknown origin."""
         mapped, machines, unknown = self.table["saliency"].notna(), int(self.machine_made.sum()), 0
         if PROVENANCE in self.table:
             unknown = int((mapped & (self.table[PROVENANCE] == UNKNOWN).fillna(False)).sum())
         return Makers(int(mapped.sum()) - machines - unknown, machines, unknown)
 
     def of_people(self) -> Manifest:
-        """The same rows without the maps that machines made: a model is measured against people alone."""
+        """Return the same rows without the maps that machines made, because models are measured against people only."""
         maps = self.table["saliency"].where(~self.machine_made)
         return replace(self, table=self.table.assign(saliency=maps))
 
@@ -379,7 +398,7 @@ class Manifest:
 
 
 def _top(path: Path, root: str | Path | None) -> Path:
-    """The folder that the paths in a manifest are relative to."""
+    """Return the folder that the paths in a manifest are relative to: `root`, or what `root_of` finds if it is None."""
     return root_of(path) if root is None else absolute(root)
 
 
@@ -388,7 +407,7 @@ def _named(names: Sequence[str] | None) -> str:
 
 
 def _completed(table: pd.DataFrame, root: Path) -> pd.DataFrame:
-    """With a column `saliency`, and with the paths of images and maps in the form of Unicode that the disk has."""
+    """Add the column `saliency` if it is missing, and bring paths to the form of Unicode that they have on the disk."""
     if "saliency" not in table:
         table = table.assign(saliency=pd.Series(pd.NA, index=table.index, dtype=TEXT))
     named = {name: as_on_disk(table[name], root) for name in ("path", "saliency") if name in table}

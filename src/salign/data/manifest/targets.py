@@ -1,4 +1,4 @@
-"""Soft targets: how probable each class is, from a table, or counted from the answers of several people."""
+"""Soft targets: the probability of each class for an image, read from a table or counted from people's answers."""
 
 from __future__ import annotations
 
@@ -13,31 +13,32 @@ from salign.data.manifest.text_table import from_spreadsheet, read_table
 from salign.errors import SalignError
 
 ROUNDING = 1e-3
-"""By how much the probabilities of an image may miss a sum of 1, as they do where they were rounded."""
+"""How far the sum of the probabilities of an image may be from 1, because they may have been rounded."""
 _IDS = ("id", "images")
-"""Columns with the id of the image in a table of answers, the first that there is."""
+"""Columns that may hold the id of the image in a table of answers; the first that the table has is used."""
 
 
 def read_targets(path: Path | str, ids: Sequence[str], labels: np.ndarray, classes: Sequence[str]) -> np.ndarray:
-    """Read the probabilities of the classes for each of some images.
+    """Read the probability of each class for the images of a training set.
 
-    The table has a column `id` and a column per class, named as the class; further columns and images are not looked
-    at. An image that is not in the table has its label for certain. Probabilities of an image whose classes exclude
-    each other are divided by their sum, which is 1 but for `ROUNDING`.
+    The table has a column `id` and one column for each class, with the name of the class. Other columns, and rows of
+    other images, are ignored. An image that is not in the table gets probability 1 for its labels and 0 for all other
+    classes. If each image has one label, its probabilities must sum to 1 to within `ROUNDING`, and are divided by
+    their sum.
 
     Args:
         path: CSV or Parquet.
-        ids: `N` ids of images.
-        labels: `(N,)` class numbers; or `(N, K)` zeros and ones where an image may have several labels, so that each
-            class is a probability by itself.
-        classes: `K` names in the order of the logits.
+        ids: the ids of the `N` images.
+        labels: `(N,)` class numbers; or `(N, K)` zeros and ones if an image may have several labels, in which case each
+            class has a probability of its own.
+        classes: the `K` names in the order of the logits.
 
     Returns:
         `(N, K)` float32 in [0, 1].
 
     Raises:
-        SalignError: a column is missing, an id comes twice, a cell is no number from 0 to 1, or a sum is not 1: every
-            row is named. Or none of the images is in the table.
+        SalignError: a column is missing, an id is empty or occurs twice, a cell is not a number from 0 to 1, or a sum
+            is not 1; every such row is named. Or the table has none of the images.
     """
     table, wrong = read_table(Path(path))
     header = [name for name in table.columns if name != "row"]
@@ -74,22 +75,22 @@ def read_targets(path: Path | str, ids: Sequence[str], labels: np.ndarray, class
 
 
 def count_answers(path: Path | str, classes: Sequence[str] = ()) -> pd.DataFrame:
-    """Make soft targets of what several people answered about the same images: the share of them who gave each answer.
+    """Make soft targets from several people's answers about the same images: the share of people who gave each answer.
 
     Args:
-        path: a table of answers, such as `annotations.csv` of an export of annotations: a row per answer, with the
-            columns `answer`, `id` (or `images`), and, if there is one, `annotator`. A row without an answer does not
-            count, nor does one of a review that has the verdict in place of a class. Of a person who
-            answered about an image more than once, each answer counts for a share.
-        classes: the classes in the order of their columns, for where nobody may have chosen some of them; without
-            any, they are the answers that occur, sorted.
+        path: a table with one row per answer, such as `annotations.csv` of an export of annotations, with the columns
+            `answer`, `id` (or `images`), and optionally `annotator`; without `annotator`, each row counts as a person
+            of its own. Rows without an answer do not count, and neither do rows of a review whose answer is the verdict
+            on a draft instead of a class. If a person answered n times about an image, each answer counts 1/n.
+        classes: the classes in the order of their columns, to be given if nobody may have chosen some of them. If
+            empty, the classes are the answers that occur, sorted.
 
     Returns:
-        A row per image in the order of their ids: `id`, and a column per class; the cells of a row sum to 1.
+        One row per image, sorted by id: the column `id`, and one column per class. The probabilities of a row sum to 1.
 
     Raises:
-        SalignError: the table has no such columns, or no answer. Or an answer chooses an image of a pair, or is not
-            among `classes`.
+        SalignError: the table lacks these columns, or has no answer; an answer chooses one image of a pair, is not
+            among `classes`, or is `id`.
     """
     table, wrong = read_table(Path(path))
     if wrong:
@@ -134,12 +135,12 @@ def count_answers(path: Path | str, classes: Sequence[str] = ()) -> pd.DataFrame
 
 
 def _refuse_pairs(table: pd.DataFrame, name: str, path: Path | str) -> None:
-    """Refuse answers that choose one of two images."""
+    """Raise SalignError if answers choose one of the two images of a pair."""
     if name == "id":
         return
-    if "unit" in table.columns:  # that of a single image has its id
+    if "unit" in table.columns:  # the unit of a single image is the id of the image
         pairs = table["unit"].notna() & (table["unit"] != table[name])
-    else:  # where every answer is one of the names of its row; "cat" of "cat 1.png" may be a class
+    else:  # pairs only if every answer is one of the names in its row, because "cat" of "cat 1.png" may be a class
         cells = zip(table[name], table[ANSWER], strict=True)
         pairs = pd.Series(all(" " in cell and answer in cell.split(" ") for cell, answer in cells), table.index)
     if pairs.any():
@@ -151,7 +152,7 @@ def _refuse_pairs(table: pd.DataFrame, name: str, path: Path | str) -> None:
 
 
 def wrong_ids(table: pd.DataFrame, what: str = "an image") -> list[Fault]:
-    """Cells of the column `id` that are empty or come twice; `what` has one row."""
+    """Find the cells of the column `id` that are empty or repeated; `what` says in messages what an id stands for."""
     missing, twice = table["id"].isna(), table["id"].duplicated() & table["id"].notna()
     return [Fault(int(row), "id", "the cell is empty") for row in table["row"][missing]] + [
         Fault(int(row), "id", f"{name!r} comes twice; {what} has one row")

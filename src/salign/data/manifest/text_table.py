@@ -1,4 +1,4 @@
-"""Reading and writing tables of text: CSV and Parquet, as Arrow strings with the row each record came from."""
+"""Read and write tables of text (CSV and Parquet) as Arrow strings, with the row that each record came from."""
 
 from __future__ import annotations
 
@@ -22,13 +22,14 @@ TEXT = pd.StringDtype("pyarrow")
 _ROW = "row"
 
 _FORMULA = re.compile(r"(^|[;\t\r\n])(?='*[=+\-@\uff1d\uff0b\uff0d\uff20\t\r\n])")
-"""Where a spreadsheet would begin to read a formula: at the start of a cell, and after what some take to end one."""
+"""Matches where a spreadsheet may start to read a formula: at the start of a cell, and after a `;`, a tab or a line
+break, which some programs take for the end of a cell."""
 _GUARDED = re.compile(_FORMULA.pattern.replace("(?=", "'(?="))
-"""The same with the apostrophe that `for_spreadsheets` puts in front."""
+"""Matches the same places when `for_spreadsheets` has put an apostrophe there."""
 
 
 def check_manifest_file(path: Path) -> None:
-    """Refuse a manifest that is not there, or whose name says that it is neither CSV nor Parquet."""
+    """Raise SalignError if a manifest does not exist, is a folder, or ends in neither `.csv` nor `.parquet`."""
     if not exists(path):
         raise SalignError(f"no manifest at {url_text(path)}; expected a .csv or .parquet file")
     if path.is_dir():
@@ -40,17 +41,23 @@ def check_manifest_file(path: Path) -> None:
 
 
 def read_table(path: Path, *, sound: bool = False) -> tuple[pd.DataFrame, list[tuple[int | None, str, str]]]:
-    """Read `.csv` or `.parquet`; every cell becomes text, an empty one NA, and `row` (int64) is added.
+    """Read a `.csv` or `.parquet` file as a table of text.
+
+    Every cell becomes text, and an empty cell becomes NA. Blank lines of a CSV file are left out. The column `row`
+    (int64) is added: the line of the CSV file on which the record starts (the header is line 1), or the number of the
+    record + 1 in a Parquet file.
 
     Args:
         path: the file.
-        sound: it was read before and has not changed, so that it is known to keep the limits of `read_parquet`.
+        sound: the file was read before and has not changed, so that it is known to keep the limits of `read_parquet`.
 
     Returns:
-        the table, and the faults found on the way as (row, column, message): records of the wrong length.
+        The table, and the faults found while reading, each as (row, column, message). A fault is a record with the
+        wrong number of cells; the table does not contain it.
 
     Raises:
-        SalignError: the file is missing, of another kind, or cannot be read at all.
+        SalignError: the file is missing, is neither CSV nor Parquet, or cannot be read; or a column name occurs twice
+            or is `row`.
     """
     check_manifest_file(path)
     try:
@@ -87,10 +94,11 @@ def write_table(table: pd.DataFrame, path: Path) -> Path:
 
 
 def for_spreadsheets(table: pd.DataFrame) -> pd.DataFrame:
-    """The same table for people's eyes: an apostrophe stands before what a spreadsheet would take for a formula.
+    """Return a table for people to open, with an apostrophe before whatever a spreadsheet would take for a formula.
 
-    Texts with `=`, `+`, `-`, `@` (also full-width), a tab or a line break at the start, or after `;`, a tab or a line
-    break, get it; numbers stay numbers. A manifest and what else a program reads back stays as it is.
+    An apostrophe is put before a `=`, `+`, `-`, `@` (also full-width), tab or line break that stands at the start of a
+    text or after a `;`, a tab or a line break. Numbers stay numbers. A manifest, and any other table that a program
+    reads back, is written without these apostrophes.
     """
 
     def harmless(cell: object) -> object:
@@ -100,15 +108,15 @@ def for_spreadsheets(table: pd.DataFrame) -> pd.DataFrame:
 
 
 def from_spreadsheet(cell: str) -> str:
-    """What a cell was before `for_spreadsheets`."""
+    """Undo `for_spreadsheets` for one cell."""
     return _GUARDED.sub(r"\1", cell)
 
 
 def header_of(path: Path) -> list[str]:
-    """Names of the columns of a CSV file.
+    """Return the names of the columns of a CSV file.
 
     Raises:
-        SalignError: the file is missing or empty, or is no CSV in UTF-8.
+        SalignError: the file is missing or empty, is not CSV in UTF-8, or has too many columns.
     """
     with open_file(path, limit=MAX_TABLE) as file:
         try:

@@ -1,9 +1,9 @@
 """Notes that a large manifest is sound, so that it is validated once and not by every run that reads it.
 
-A note stands in the user's cache folder. It holds as long as the manifest has its size and times, and every folder of
-files that it names has the time of its last change, which is that of a file that came, went or was renamed there; so
-has every shard. What is overwritten under its own name, or behind a URL, is not noticed: reading it says what is wrong,
-with the row.
+A note lies in the user's cache folder. It holds as long as the manifest has the same size and times, and every shard
+and every folder of files that the manifest names has the same modification time. The time of a folder changes when a
+file in it is added, removed or renamed. A file that is overwritten under its own name, or changed behind a URL, is not
+noticed here; if it is damaged, the error comes when it is read, and names the row.
 """
 
 from __future__ import annotations
@@ -28,20 +28,20 @@ from salign.readers import file_state, read_json
 log = logging.getLogger("salign.data")
 
 MANY = 50_000
-"""A manifest of fewer rows is validated each time, which takes a second or two."""
+"""A manifest with fewer rows is validated each time, which takes a second or two."""
 _RULES = 1
-"""Another number makes every note of before void: the rules of what is sound have changed."""
+"""Version of the rules of what is sound; a new number makes all earlier notes void."""
 _RACY_NS = 2 * 10**9
-"""What changed so shortly ago may change again without another time."""
+"""A file or folder that changed less than this many nanoseconds ago may change again without getting another time."""
 _MOST_FOLDERS = 1_000_000
 
 
 class Verdict:
-    """Whether a manifest, and what it names, was found sound in a certain way.
+    """The note that a manifest, and the files that it names, passed certain checks.
 
     Args:
         file: the manifest.
-        checks: what was looked at, and with which options; each combination has a note of its own.
+        checks: what was checked, and with which options; each combination has a note of its own.
     """
 
     def __init__(self, file: Path, *checks: object) -> None:
@@ -51,7 +51,7 @@ class Verdict:
 
     @property
     def holds(self) -> bool:
-        """Whether it was sound, and neither the manifest nor a folder of its files has changed since."""
+        """Whether the manifest was sound, and neither it nor a folder of its files has changed since."""
         try:
             note = read_json(self._file)
             return bool(_state(self._manifest, note["folders"]) == note)
@@ -59,11 +59,14 @@ class Verdict:
             return False
 
     def note(self, names: Iterable[pd.Series], root: Path) -> None:
-        """Note that it is sound; nothing is noted where the manifest or a folder changed in the last two seconds.
+        """Note that the manifest is sound.
+
+        Nothing is noted if the manifest or a folder of its files changed in the last two seconds, or if there are more
+        than a million folders.
 
         Args:
-            names: columns of paths.
-            root: folder that they are relative to.
+            names: the columns of paths.
+            root: folder that the paths are relative to.
         """
         folders = sorted({str(root / folder) for column in names for folder in folders_of(column)})
         if len(folders) > _MOST_FOLDERS:
@@ -78,13 +81,13 @@ class Verdict:
 
 
 def forget_verdicts(manifest: Path | str) -> None:
-    """Let a manifest be validated anew by whoever reads it next."""
+    """Delete the notes on a manifest, so that it is validated again when it is read next."""
     for note in _notes_of(Path(manifest)).glob("*.json"):
         note.unlink(missing_ok=True)
 
 
 def _state(manifest: Path, folders: Iterable[str]) -> dict[str, Any]:
-    """What a note holds: size and times of the manifest, and the time of the last change of each folder, or shard."""
+    """Return the content of a note: size and times of the manifest, and modification time of each folder or shard."""
     return {
         "manifest": list(file_state(manifest)),
         "folders": {folder: 0 if is_remote(folder) else Path(folder).stat().st_mtime_ns for folder in folders},

@@ -1,4 +1,4 @@
-"""Layouts of images and maps that become a `Manifest`: one adapter each."""
+"""Adapters that read layouts of images and maps as a `Manifest`, one adapter for each layout."""
 
 from __future__ import annotations
 
@@ -14,6 +14,6 @@ SOURCES: dict[str, Callable[..., Manifest]] = {
     "csv": from_csv,
     "cvrl": from_cvrl,
 }
-"""Adapter by name."""
+"""The adapter for each layout, by the name of the layout."""
 
 __all__ = ["SOURCES", "from_csv", "from_cvrl", "from_folder"]

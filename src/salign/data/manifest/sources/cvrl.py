@@ -1,9 +1,10 @@
 """The layout that the public training code of CVRL (University of Notre Dame) reads.
 
-Lines `split,Class,path` without a header, where the path is appended to the folder of the images (so a leading slash
-does not mean the root of the disk), and a folder of heat maps in which the map of an image has the image's file name.
-The fingerprint code of the same group has the map as a fourth cell instead. In the CSV a network is trained with,
-`test` is the set by which the best epoch is chosen: hence the default `{"test": "val"}`; give `{}` for a test CSV.
+A CSV file has lines `split,Class,path` without a header. The path is appended to the folder of the images, so a leading
+slash does not mean the root of the disk. In a folder of heat maps, the map of an image has the file name of the image;
+the fingerprint code of the same group has the map as a fourth cell of the line instead. In the CSV file that a network
+is trained with, `test` is the set that the best epoch is chosen by. Splits are therefore renamed by `{"test": "val"}`
+unless another mapping is given; give `{}` for a CSV file of test images.
 """
 
 from __future__ import annotations
@@ -30,23 +31,26 @@ def from_cvrl(
     *,
     splits: Mapping[str, str] | None = None,
 ) -> Manifest:
-    """Read one CSV.
+    """Read one CSV file as a manifest.
 
-    As in the public code only the rows of `train` get a heat map: names alone pair, and those of test images recur.
+    Only the rows of `train` get a map from the folder of heat maps, as in the public code, because images and maps pair
+    by their file names alone, and the names of test images recur.
 
     Args:
-        csv: Lines `split,Class,path` or `split,Class,path,map`.
-        images: Folder to which the paths are appended.
-        heatmaps: Folder of maps, each with the file name of its image; a training image without one = nobody looked.
-        splits: Theirs to ours; `{"test": "val"}` when None.
+        csv: A file of lines `split,Class,path` or `split,Class,path,map`.
+        images: Folder that the paths are appended to.
+        heatmaps: Folder of maps, each with the file name of its image. Nobody looked at a training image without a map.
+        splits: Split in the CSV file -> split in the manifest; `{"test": "val"}` when None.
 
     Returns:
-        A manifest with its root at the nearest folder above images and maps. Its `id` is the path, without a slash in
-        front.
+        A manifest whose root is the nearest folder above both images and maps. The `id` of an image is its path in the
+        CSV file, without a leading slash.
 
     Raises:
-        SalignError: a file or folder does not exist, or two training images share the name of one map.
-        ManifestError: lines of another length, missing images, and all else that `Manifest` refuses.
+        SalignError: a file or folder does not exist, two training images have the same file name, or no training image
+            has a map in the folder of heat maps.
+        ManifestError: a line has neither 3 nor 4 cells, an image is missing, or `Manifest` refuses the table for
+            another reason.
     """
     path, folder = Path(csv), _existing(images)
     maps = _existing(heatmaps) if heatmaps is not None else None
@@ -83,7 +87,7 @@ def from_cvrl(
 
 
 def _lines(path: Path) -> list[Line]:
-    """Numbered lines; blank ones are left out."""
+    """Return the lines with their numbers, without blank lines."""
     try:
         with TextIOWrapper(open_file(path, limit=MAX_TABLE), encoding="utf-8-sig", newline="") as stream:
             reader = csv_module.reader(stream)

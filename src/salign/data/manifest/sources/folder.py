@@ -1,4 +1,4 @@
-"""One folder per class, with a folder of maps that looks the same."""
+"""The layout with one folder per class, and with a folder of maps that is laid out alike."""
 
 from __future__ import annotations
 
@@ -15,18 +15,20 @@ from salign.files import common_folder
 def from_folder(folder: Path | str, maps: Path | str | None = None, *, split: str | None = None) -> Manifest:
     """Read `folder/<split>/<class>/**` or, with `split` given, `folder/<class>/**`.
 
-    Images and maps pair by their path below the folder without the suffix: `train/cat/1.jpg` and `train/cat/1.png`.
+    A map belongs to the image with the same path below its folder, whatever the suffixes are: `train/cat/1.png` is the
+    map of `train/cat/1.jpg`.
 
     Args:
-        folder: Where the images are.
-        maps: A folder laid out alike; an image without a map there is one that nobody looked at.
-        split: Name of the only split, where the folders right below are the classes.
+        folder: The folder of the images.
+        maps: A folder of maps that is laid out alike. Nobody looked at an image without a map there.
+        split: Name of the only split; the folders directly below `folder` are then the classes.
 
     Returns:
-        A manifest with its root at the folder, or at the nearest folder above both images and maps.
+        A manifest whose root is the folder, or the nearest folder above both images and maps.
 
     Raises:
-        SalignError: no image or no such folder, two images (or maps) of one name, or a map that no image has.
+        SalignError: the folder does not exist or has no image, an image lies in too few folders, two images (or maps)
+            have the same name, or a map belongs to no image.
     """
     folder = _existing(folder)
     top = _existing(maps) if maps is not None else None
@@ -72,7 +74,7 @@ def _existing(folder: Path | str) -> Path:
 
 
 def _by_name(folder: Path, *, skip: Path | None = None) -> dict[str, Path]:
-    """Files by their path below the folder without suffix, in Unicode's composed form, sorted."""
+    """Return the files by their path below the folder without suffix, in Unicode's composed form (NFC), sorted."""
     paths: dict[str, Path] = {}
     for file in sorted(image_files(folder, skip=() if skip is None else (skip,))):
         name, path = same_name(stem(file)), folder / file

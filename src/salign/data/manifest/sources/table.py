@@ -1,4 +1,4 @@
-"""A CSV or Parquet table that has the facts, under other names."""
+"""A CSV or Parquet table that has the columns of a manifest under other names."""
 
 from __future__ import annotations
 
@@ -21,21 +21,23 @@ def from_csv(
     separator: str | None = None,
     none: str | None = None,
 ) -> Manifest:
-    """Rename columns; every other column stays as a free one.
+    """Read a table as a manifest by renaming its columns; all other columns stay as free columns.
 
     Args:
         table: The file.
-        root: What its paths are relative to; the folder of the file when None.
-        columns: Ours to theirs, e.g. `{"label": "class", "saliency": "mask"}`. `id` may be missing: the path is used.
-            `saliency` may be missing: nobody looked.
-        split: Name of the only split, where no column tells.
-        labels: Images may have several labels: the columns that say 1 or 0 of one each, by whose names they are called.
-        separator: Images may have several labels: what joins them in the column `label`, e.g. `|`.
-        none: With a separator, the cell of an image without a label, e.g. `No Finding`.
+        root: Folder that the paths are relative to; the folder of the file when None.
+        columns: Column of a manifest -> column of the table, e.g. `{"label": "class", "saliency": "mask"}`. Without an
+            `id`, the path is used as the id. Without `saliency`, nobody looked at any image.
+        split: Name of the only split, if no column gives the splits.
+        labels: If images may have several labels: the columns that say 1 or 0 for one label each. The labels have the
+            names of these columns.
+        separator: If images may have several labels: what joins them in the column `label`, e.g. `|`.
+        none: With a separator, the name that stands for no label, e.g. `No Finding`.
 
     Raises:
-        SalignError: a column named does not exist, or ours is not one of the manifest's; labels are told in two ways.
-        ManifestError: the rows are not sound; all faults are listed, by the row in the file read.
+        SalignError: a named column does not exist, `columns` names a column that manifests do not have, labels are
+            given in two ways, or `none` is given without a separator.
+        ManifestError: the rows are not sound; all faults are listed with their rows in the file.
     """
     path, columns = Path(table), dict(columns or {})
     frame, broken = read_table(path)

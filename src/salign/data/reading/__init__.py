@@ -1,4 +1,4 @@
-"""From rows of a manifest to batches: files read, images and maps transformed together."""
+"""From rows of a manifest to batches: read files, and transform images and maps together."""
 
 from __future__ import annotations
 

@@ -1,8 +1,9 @@
-"""Decoded and resized pixels in a folder: what the next epoch, or the next run on the same images, need not make again.
+"""A cache of decoded and resized pixels in a folder, for the next epoch, or the next run on the same images.
 
-An entry is what comes before anything random: a picture or a map at the size that the network takes. It is found by the
-state of the file that it was made of, by the sizes, and by the versions of what made it, so that a changed file or
-another library leads to another entry. Several processes may share a folder: an entry takes its name when it is whole.
+An entry is a picture or a map at the size that the network takes, before anything random is done to it. It is found by
+the state of the file that it was made from, by the sizes, and by the versions of the libraries that made it, so that a
+changed file or another library leads to another entry. Several processes may share a folder, because an entry gets its
+name only when it is complete.
 """
 
 from __future__ import annotations
@@ -30,18 +31,18 @@ _MADE_BY = (
     f"1 pillow {PIL.__version__} torch {torch.__version__} torchvision {torchvision.__version__} "
     + torch.backends.cpu.get_cpu_capability()
 )
-"""Our own version of an entry, and the libraries and the kind of processor whose rounding is in it."""
+"""The version of the entries (1), and the libraries and the kind of processor, whose rounding is in an entry."""
 _CHECK = 4
-"""Bytes at the beginning of a file that hold the CRC-32 of the rest."""
+"""Number of bytes at the beginning of a file that hold the CRC-32 of the rest."""
 
 
 class PixelCache:
-    """A folder of entries; nothing in it is ever deleted, and the folder may be deleted at any time.
+    """A folder of entries. Nothing in it is ever deleted, and the folder may be deleted at any time.
 
-    Where it cannot be written to, as on a full disk, that is logged once and reading goes on without new entries.
+    If an entry cannot be written, as on a full disk, this is logged once, and no further entries are written.
 
     Args:
-        folder: where the entries are; it is made when the first one is written.
+        folder: where the entries are; it is created when the first entry is written.
     """
 
     def __init__(self, folder: Path | str) -> None:
@@ -51,16 +52,16 @@ class PixelCache:
     def image(
         self, path: Path, size: tuple[int, int], read: Callable[[], Tensor], resize: Callable[[Tensor], Tensor]
     ) -> tuple[Tensor, tuple[int, int]]:
-        """A picture at the size that the network takes.
+        """Return a picture at the size that the network takes.
 
         Args:
             path: the file.
-            size: (H, W) that `resize` makes of it.
-            read: reads the file: `(3, H, W)`.
-            resize: makes it `(3, *size)`.
+            size: (H, W) after `resize`.
+            read: reads the file as `(3, H, W)`.
+            resize: brings what was read to `(3, *size)`.
 
         Returns:
-            The picture as `resize` gives it, in the same layout of its memory, and (H, W) that `read` gave.
+            The picture as `resize` gives it, with the same layout in memory, and the (H, W) that `read` gave.
         """
 
         def make() -> dict[str, Tensor]:
@@ -72,17 +73,17 @@ class PixelCache:
         return _unpacked(entry), (height, width)
 
     def saliency(self, files: tuple[Path, Path], size: tuple[int, int], read: Callable[[], Tensor]) -> Tensor:
-        """A map at the size that the network takes.
+        """Return a map at the size that the network takes.
 
         Args:
-            files: the map, and the picture with whose size it is compared.
-            size: (H, W) of what `read` gives.
-            read: reads the map and brings it to that size: float32 in [0, 1].
+            files: the file of the map, and that of the picture whose size the map is compared with.
+            size: (H, W) of the map that `read` gives.
+            read: reads the map and brings it to that size: `(H, W)` float32 in [0, 1].
         """
         return self.get(("map", *map(_state, files), size), lambda: {"map": read()})["map"]
 
     def get(self, key: tuple[object, ...], make: Callable[[], dict[str, Tensor]]) -> dict[str, Tensor]:
-        """The tensors of a key: those of its entry, else what `make` gives, which becomes the entry."""
+        """Return the tensors of the entry with this key; without an entry, call `make` and keep what it returns."""
         name = hashlib.sha256(repr((_MADE_BY, key)).encode()).hexdigest()
         file = self.folder / name[:2] / f"{name[2:]}.pixels"
         if (entry := _read(file)) is not None:
@@ -105,7 +106,7 @@ class PixelCache:
 
 
 def _state(path: Path) -> tuple[object, ...] | None:
-    """What changes with the content of a file; None where the file is not there, as reading it will say."""
+    """Return what changes with the content of a file; None if the file is missing, which reading it will report."""
     try:
         return str(path), *file_state(path)
     except SalignError:
@@ -113,7 +114,7 @@ def _state(path: Path) -> tuple[object, ...] | None:
 
 
 def _read(file: Path) -> dict[str, Tensor] | None:
-    """The tensors of an entry; None where there is none, or a power cut left half of one."""
+    """Return the tensors of an entry; None if there is no entry, or only a part of one, as after a power cut."""
     try:
         content = memoryview(file.read_bytes())
         if zlib.crc32(content[_CHECK:]) != int.from_bytes(content[:_CHECK], "little"):
@@ -124,7 +125,7 @@ def _read(file: Path) -> dict[str, Tensor] | None:
 
 
 def _packed(image: Tensor) -> dict[str, Tensor]:
-    """`(3, H, W)` under the name of its layout in memory; a single channel where the three are equal."""
+    """Return the tensor to keep of `(3, H, W)`, named by its layout in memory; one channel if all three are equal."""
     if image.stride(0) == 0:
         return {"hw": image[0]}
     grey = torch.equal(image[0], image[1]) and torch.equal(image[0], image[2])
@@ -133,7 +134,7 @@ def _packed(image: Tensor) -> dict[str, Tensor]:
 
 
 def _unpacked(entry: dict[str, Tensor]) -> Tensor:
-    """The picture as it was before `_packed`: operations round by the layout, too."""
+    """Undo `_packed`. The layout in memory is restored, too, because the rounding of operations depends on it."""
     ((layout, pixels),) = entry.items()
     if layout == "hw":
         return pixels.expand(3, -1, -1)

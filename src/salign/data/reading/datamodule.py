@@ -21,11 +21,11 @@ SAMPLING = ("natural", "balanced", "groups")
 
 
 def worker_count(workers: int | str, beside: int = 1) -> int:
-    """Worker processes to start: the number given, or for `auto` one less than the CPUs of this process, at most 8.
+    """Return how many worker processes to start.
 
     Args:
-        workers: the number, or `auto`.
-        beside: so many processes share these CPUs, each of which has as many workers.
+        workers: the number, or `auto`: one less than this process's share of its CPUs, from 0 to 8.
+        beside: how many processes share these CPUs, each with as many workers.
 
     Raises:
         SalignError: neither a non-negative number nor `auto`.
@@ -39,10 +39,10 @@ def worker_count(workers: int | str, beside: int = 1) -> int:
 
 
 class _Batches(Dataset[Any]):
-    """A dataset that collates by itself and gives back a `SalignError` instead of raising it.
+    """A dataset that collates by itself, and returns a `SalignError` instead of raising it.
 
-    torch re-raises a worker's exception with a whole traceback as its message; an exception that travels as a batch
-    keeps its own.
+    torch re-raises an exception of a worker with the whole traceback as its message; an exception that is returned as a
+    batch keeps its own message.
     """
 
     def __init__(self, samples: SaliencyDataset) -> None:
@@ -59,7 +59,7 @@ class _Batches(Dataset[Any]):
 
 
 class BatchLoader(DataLoader[Any]):
-    """Iterates over `Batch`; raises the `SalignError` of a worker in the process that asked for the batch."""
+    """A loader of `Batch`, which raises the `SalignError` of a worker in the process that asked for the batch."""
 
     def __iter__(self) -> Iterator[Batch]:  # type: ignore[override]
         for batch in super().__iter__():
@@ -94,33 +94,34 @@ def _loader(dataset: SaliencyDataset, sampler: SeededSampler, batch_size: int, w
 
 
 def _ignore_requests(worker: int) -> None:
-    """Go on when the system asks all processes of a job to end: the one that trains decides when."""
+    """Ignore the system's requests to end, which go to all processes of a job: the training process decides when."""
     for name in ("SIGTERM", "SIGUSR1"):
         if hasattr(signal, name):
             signal.signal(getattr(signal, name), signal.SIG_IGN)
 
 
 def predict_loader(dataset: SaliencyDataset, batch_size: int, workers: int | str = "auto") -> BatchLoader:
-    """Every sample once, in order, without random augmentation differing between calls (seed 0)."""
+    """Return a loader of every sample once, in order; with seed 0, random augmentation is the same in each call."""
     return _loader(dataset, SeededSampler(len(dataset), 0, shuffle=False), batch_size, workers, False)
 
 
 class SaliencyDataModule(LightningDataModule):
     """Loaders for training and validation.
 
-    Worker processes are kept between epochs; memory is pinned only where there is a CUDA device; sampling knows the
-    rank, so give the trainer `use_distributed_sampler=False`: several processes share each batch. The last batch of an
-    epoch is dropped in training only, and only when it would hold a single image (batch normalisation cannot use one).
+    Worker processes are kept between epochs, and memory is pinned only if there is a CUDA device. Several processes
+    share each batch: the samplers know the rank, so give the trainer `use_distributed_sampler=False`. The last batch of
+    an epoch is dropped only in training, and only if it would hold a single image, which batch normalisation cannot
+    use.
 
     Args:
         train: training set; every image has a label.
         val: validation set; every image has a label.
         batch_size: images per batch, of all processes together.
-        workers: processes that read images per loader, or `auto`.
+        workers: processes that read images for each loader, or `auto`.
         seed: decides the order and the augmentation.
         sampling: `natural` (each image once per epoch), `balanced` (with replacement, every class equally often), or
-            `groups` (every group).
-        groups: columns of the manifest whose values, crossed with the class, make the groups.
+            `groups` (with replacement, every group equally often).
+        groups: columns of the manifest; a group is a combination of their values and the class.
 
     Raises:
         SalignError: a set is empty or without labels, or an argument is out of its range.
@@ -152,25 +153,25 @@ class SaliencyDataModule(LightningDataModule):
             self.weights = class_balance(torch.from_numpy(number_groups(train.manifest, groups)[1]))
 
     def state_dict(self) -> dict[str, Any]:
-        """How many batches of the epoch at work have been trained on."""
+        """Return how many batches of the current epoch have been trained on."""
         if self.trainer is None:
             return {"seen": 0}
         batches = self.trainer.fit_loop.epoch_loop.batch_progress.current.ready
         return {"seen": batches % int(self.trainer.num_training_batches)}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Go on behind them."""
+        """Let the next training epoch start after the batches that `state_dict` counted."""
         self.seen = state_dict["seen"]
 
     def train_dataloader(self) -> BatchLoader:
-        """Shuffled or balanced batches of the training set."""
+        """Return a loader of shuffled or balanced batches of the training set."""
         sampler = self._sampler(self.train, shuffle=True, weights=self.weights, batch=self.batch_size)
         sampler.skip(self.seen)
         single = len(self.train) > self.batch_size > 1 and len(self.train) % self.batch_size == 1
         return _loader(self.train, sampler, self.batch_size // sampler.world, self.workers, single)
 
     def val_dataloader(self) -> BatchLoader:
-        """Batches of the validation set, in order."""
+        """Return a loader of batches of the validation set, in order."""
         sampler = self._sampler(self.val, shuffle=False)
         return _loader(self.val, sampler, self.batch_size // sampler.world, self.workers, False)
 
@@ -180,10 +181,10 @@ class SaliencyDataModule(LightningDataModule):
 
 
 def class_balance(labels: Tensor) -> Tensor:
-    """`(N,)` int64 -> `(N,)` float64 weights: each class that occurs has the same total.
+    """Return `(N,)` float64 weights for `(N,)` int64 labels, so that each class that occurs has the same total weight.
 
     Raises:
-        SalignError: images may have several labels; there is no weight of an image that gives every class as much.
+        SalignError: images may have several labels; weights of images can then not make all classes equal.
     """
     if labels.dim() == 2:
         raise SalignError(

@@ -34,35 +34,38 @@ Transform = Callable[[Tensor, Tensor | None], tuple[Tensor, Tensor | None]]
 
 
 class SaliencyDataset(Dataset[Batch]):
-    """Images with labels and, where somebody looked, saliency maps. Nothing is held in memory but the manifest.
+    """Images with labels and, where somebody looked, saliency maps. Only the manifest is held in memory.
 
-    The labels of a sample are a class number; or `(K,)` zeros and ones where the manifest allows several.
+    The label of a sample is a class number, or `(K,)` zeros and ones if the manifest allows several labels.
 
-    `dataset[i]` or `dataset[i, seed]` is one sample (a `Batch` without the leading dimension). With a seed, its random
-    draws are a function of that seed alone, whichever worker makes it; without, they come from the global generator.
+    `dataset[i]` or `dataset[i, seed]` is one sample (a `Batch` without the leading dimension). With a seed, the random
+    draws of the sample depend on that seed alone, whichever worker makes it. Without a seed, they come from torch's
+    global generator.
 
     Args:
-        manifest: what to read.
+        manifest: the rows to read.
         classes: the class names in the order of the label numbers.
         transform: see `Transform`; `build_transform` makes one.
-        stretch_maps: bring a map of another shape onto its image instead of refusing it, as control maps need.
-        map_change: what is trained with instead of a map that was read; None = the map itself.
-        map_everywhere: `map_change` gives an image without a map one, too.
-        seconds_column: free column with the seconds that people looked at each image, empty where unknown; None = no
-            time is known.
-        cache: keeps pictures as `JointTransform` resizes them, and maps that have the shape of their image and that no
-            `map_change` changes. Samples are the same with it and without.
+        stretch_maps: whether a map of another shape is stretched to its image instead of refused; control maps need
+            this.
+        map_change: makes the map to train with from the map that was read; None = the map itself.
+        map_everywhere: whether `map_change` also gives a map to an image that has none.
+        seconds_column: free column with the seconds that people looked at each image, empty if unknown; None = no time
+            is known.
+        cache: keeps pictures as `JointTransform` resizes them, and maps unless they may be stretched or changed. The
+            samples are the same with and without a cache.
 
     Attributes:
-        targets: `(N, K)` float32, how probable each class is of each image; None = the labels are certain.
-        draws: whether a sample has a number drawn at random, after all that the transform draws.
-        partners: the probability that an annotated sample has another image beside it.
-        lender: which images that other one is drawn from, all equally likely: those of the same class (the same labels
-            where an image may have several), of another class, or any.
-        paint_over: the other image is one with a map, and what is marked on it is painted over with the colours around.
+        targets: `(N, K)` float32, the probability of each class for each image; None = the labels are certain.
+        draws: whether a sample has a random number (`Batch.draw`), which is drawn after all draws of the transform.
+        partners: the probability that an annotated sample gets another image as its partner (`Batch.partner`).
+        lender: which images the partner is drawn from, all equally likely: those of the same class (the same set of
+            labels if an image may have several), of another class, or any.
+        paint_over: whether the partner must have a map, and the region marked on it is painted over with the colours
+            around it.
 
     Raises:
-        ManifestError: a label is not among the classes, or a cell is no number of seconds; every row is named.
+        ManifestError: a label is not among the classes, or a cell is not a number of seconds; every row is named.
     """
 
     targets: np.ndarray | None = None
@@ -99,7 +102,7 @@ class SaliencyDataset(Dataset[Batch]):
         return len(self.manifest)
 
     def take(self, positions: Sequence[int] | np.ndarray) -> SaliencyDataset:
-        """The samples at these positions, in this order."""
+        """Return a dataset of the samples at these positions, in this order."""
         other = copy.copy(self)
         other.manifest, other._lenders = self.manifest.take(positions), None
         other._labels, other._seconds = self._labels[positions], self._seconds[positions]
@@ -107,27 +110,27 @@ class SaliencyDataset(Dataset[Batch]):
         return other
 
     def with_transform(self, transform: Transform) -> SaliencyDataset:
-        """The same samples, transformed otherwise."""
+        """Return a dataset of the same samples with another transform."""
         other = copy.copy(self)
         other.transform = transform
         return other
 
     @property
     def labels(self) -> Tensor:
-        """`(N,)` int64 in [0, K); -1 where the manifest has no label (only possible in one made by code).
+        """`(N,)` int64 in [0, K), and -1 without a label, which is only possible in a manifest made by code.
 
-        Where an image may have several: `(N, K)` float32 zeros and ones.
+        If an image may have several labels: `(N, K)` float32 zeros and ones.
         """
         return torch.from_numpy(self._labels.astype(np.float32 if self.manifest.multi_label else np.int64))
 
     @property
     def seconds(self) -> np.ndarray:
-        """`(N,)` float32: how long people looked at each image, NaN where unknown."""
+        """`(N,)` float32: how many seconds people looked at each image; NaN where unknown."""
         return self._seconds
 
     @property
     def annotated(self) -> Tensor:
-        """`(N,)` bool: whether a map is there, blank or not."""
+        """`(N,)` bool: whether each image has a map, blank or not."""
         if self.map_everywhere:
             return torch.ones(len(self), dtype=torch.bool)
         return torch.from_numpy(self.manifest.table["saliency"].notna().to_numpy(dtype=bool, copy=True))
@@ -136,7 +139,7 @@ class SaliencyDataset(Dataset[Batch]):
         """Read one sample.
 
         Raises:
-            ImageError: image or map cannot be read, or their shapes do not belong together.
+            ImageError: the image or its map cannot be read, or their shapes differ.
         """
         if not isinstance(key, tuple):
             return self._sample(key)
@@ -146,7 +149,7 @@ class SaliencyDataset(Dataset[Batch]):
             return self._sample(position)
 
     def batch(self, keys: Sequence[int | tuple[int, int]]) -> Batch:
-        """Several samples, with the leading dimension; each key as for one."""
+        """Read several samples as a batch with the leading dimension; each key is as for `dataset[key]`."""
         return collate([self[key] for key in keys])
 
     def _sample(self, i: int) -> Batch:
@@ -174,7 +177,7 @@ class SaliencyDataset(Dataset[Batch]):
         return torch.tensor(int(self._labels[i]))
 
     def _partner(self, i: int) -> Tensor | None:
-        """`(3, H, W)`: another image that may lend its surroundings to `i`; None where there is none."""
+        """Draw another image `(3, H, W)` that may lend its surroundings to the image at `i`; None if there is none."""
         kind = self.lender, self.paint_over
         if self._lenders is None or self._lenders[0] != kind:
             may = self.annotated.numpy() if self.paint_over else np.ones(len(self), dtype=bool)
@@ -194,7 +197,7 @@ class SaliencyDataset(Dataset[Batch]):
         return self.transform if isinstance(self.transform, JointTransform) else None
 
     def _image(self, i: int) -> tuple[Tensor, tuple[int, int]]:
-        """`(3, H, W)`, resized where it is from the cache, and (H, W) as it was read."""
+        """Return the image `(3, H, W)`, already resized if there is a cache, and (H, W) of the image as it was read."""
         path, where, joint = self.manifest.image_path(i), self.manifest.where(i), self._joint
 
         def read() -> Tensor:
@@ -206,7 +209,7 @@ class SaliencyDataset(Dataset[Batch]):
         return image, (image.shape[-2], image.shape[-1])
 
     def _read(self, i: int) -> tuple[Tensor, Tensor | None]:
-        """`(3, H, W)` and `(1, H, W)` or None."""
+        """Return the image `(3, H, W)`, and its map `(1, H, W)` or None."""
         map_path, joint = self.manifest.saliency_path(i), self._joint
         image, size = self._image(i)
         if self.map_everywhere and self.map_change is not None:
@@ -223,7 +226,7 @@ class SaliencyDataset(Dataset[Batch]):
         return image, values[None]
 
     def _map(self, i: int, path: Path, size: tuple[int, int]) -> Tensor:
-        """The map of an image that was read at `size`, brought to that size."""
+        """Return the map `(H, W)` of the image at `i`, brought to the `size` at which that image was read."""
         where = self.manifest.where(i, "saliency")
         values = read_saliency(path, where=where)
         if tuple(values.shape) == size:
@@ -235,29 +238,30 @@ class SaliencyDataset(Dataset[Batch]):
 
 
 def collate(samples: Sequence[Batch]) -> Batch:
-    """Samples to a batch; a field that is None in all of them stays so."""
+    """Stack samples into a batch; a field that is None in all samples stays None."""
     fields: Any = (None if field[0] is None else default_collate(list(field)) for field in zip(*samples, strict=True))
     return Batch(*fields)
 
 
 class SeededSampler(Sampler[tuple[int, int]]):
-    """Yields `(position, seed of the sample)`; both are functions of (seed, epoch) alone.
+    """A sampler that yields `(position, seed of the sample)`, both of which depend on (seed, epoch) alone.
 
-    So neither the number of workers, nor resuming, nor anything drawn elsewhere changes what an epoch shows. With
-    several processes each takes its part of every batch, and the parts of all, one after the other, are the batch of
-    one process: no draw is repeated or lost, and the parts differ by one draw at most.
+    Therefore neither the number of workers, nor resuming, nor anything drawn elsewhere changes the samples of an epoch.
+    Several processes each take a part of every batch. The parts of all processes, one after the other, are the batch
+    that a single process would have: no draw is repeated or lost, and the parts differ in size by one draw at most.
 
     Args:
         n: number of samples.
         seed: seed of the run, non-negative.
-        shuffle: in random order; otherwise 0..n-1.
-        weights: `(n,)` non-negative: draw n with replacement in proportion to them, instead of each once.
-        rank: which process this is.
-        world: how many there are.
-        batch: so many draws are divided among them at a time; None = all.
+        shuffle: whether the order is random; otherwise it is 0..n-1.
+        weights: `(n,)` non-negative weights, in proportion to which n positions are drawn with replacement; None = each
+            position comes once.
+        rank: number of this process, from 0.
+        world: number of processes.
+        batch: number of draws that are divided among the processes at a time; None = all.
 
     Raises:
-        SalignError: nothing to sample, or weights of another length.
+        SalignError: there is nothing to sample, or `weights` has another length than n.
     """
 
     def __init__(
@@ -280,11 +284,11 @@ class SeededSampler(Sampler[tuple[int, int]]):
         self._skipped = 0
 
     def set_epoch(self, epoch: int) -> None:
-        """Choose the epoch that the next iteration shows."""
+        """Set the epoch whose samples the next iteration yields."""
         self.epoch = epoch
 
     def skip(self, batches: int) -> None:
-        """Leave out so many batches in the next iteration, of which a training that goes on has seen the first."""
+        """Leave out the first batches of the next iteration, because a resumed training has seen them already."""
         self._skipped = batches
 
     def __len__(self) -> int:
@@ -305,14 +309,14 @@ class SeededSampler(Sampler[tuple[int, int]]):
             yield from zip(order[part].tolist(), seeds[part].tolist(), strict=True)
 
     def _parts(self) -> Iterator[slice]:
-        """Which draws this process takes of each batch."""
+        """Yield, for each batch, the range of draws that this process takes."""
         for first in range(0, self.n, self.batch):
             size = min(self.batch, self.n - first)
             yield slice(first + self.rank * size // self.world, first + (self.rank + 1) * size // self.world)
 
 
 def _label_numbers(manifest: Manifest, classes: tuple[str, ...]) -> np.ndarray:
-    """`(N,)` int16: place of each label in `classes`, -1 where there is none; `(N, K)` bool of several labels."""
+    """Return `(N,)` int16, the place of each label in `classes` (-1 = no label), or `(N, K)` bool of several labels."""
     if len(set(classes)) < len(classes) or not classes:
         raise SalignError(f"classes are different names, at least one; got {', '.join(classes) or 'none'}")
     labels = manifest.table["label"]
@@ -338,7 +342,7 @@ def _unknown(manifest: Manifest, strange: list[tuple[int, str]], classes: tuple[
 
 
 def _seconds(manifest: Manifest, column: str | None) -> np.ndarray:
-    """`(N,)` float32 of a column; NaN where it is empty, and everywhere without a column."""
+    """Return a column as `(N,)` float32; NaN where a cell is empty, and everywhere if `column` is None."""
     if column is None:
         return np.full(len(manifest), np.nan, dtype=np.float32)
     cells = manifest.table[column]

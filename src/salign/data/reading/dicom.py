@@ -1,4 +1,4 @@
-"""DICOM pictures as a reader sees them: modality and VOI lookup applied, MONOCHROME1 turned the right way round."""
+"""DICOM pictures as a human reader sees them: with modality and VOI lookups applied, and MONOCHROME1 inverted."""
 
 from __future__ import annotations
 
@@ -17,21 +17,21 @@ from salign.readers import open_file
 _MOST_UNPACKED = 200_000_000
 _JP2 = b"\0\0\0\x0cjP  "
 _PAIRS = (("RescaleSlope", "RescaleIntercept"), ("WindowWidth", "WindowCenter"))
-"""Tags that mean something together only."""
+"""Pairs of tags that mean something only together."""
 
 
 def is_dicom(path: str | Path, file: IO[bytes]) -> bool:
-    """Whether a file, open at its beginning and left there, has the ending or the first bytes of DICOM."""
+    """Return whether a file has the ending or the first bytes of DICOM; it is open at its beginning, and left there."""
     begins = file.read(132)
     file.seek(0)
     return Path(path).suffix.lower() in (".dcm", ".dicom") or begins[128:] == b"DICM"
 
 
 def patient(path: str | Path) -> str:
-    """What the header of a DICOM file says as PatientID; nothing where it does not, or cannot be read.
+    """Return the PatientID in the header of a DICOM file; an empty text if there is none or it cannot be read.
 
     Raises:
-        SalignError: there is no such file, or it is none.
+        SalignError: the path does not exist, or is not a regular file.
     """
     with open_file(path, limit=None) as file:  # before any library opens it: it may be a pipe
         if not is_dicom(path, file):
@@ -41,25 +41,25 @@ def patient(path: str | Path) -> str:
                 header = _header(file, pydicom, specific_tags=["PatientID"])
                 return str(header.get("PatientID") or "").strip()
         except (ValueError, OSError, SalignError):
-            return ""  # whoever reads the pixels says what is wrong
+            return ""  # the function that reads the pixels reports what is wrong
 
 
 def size(file: IO[bytes]) -> tuple[int, int]:
-    """(H, W) from the header.
+    """Return (H, W) from the header.
 
     Raises:
-        ValueError: no picture in it.
+        ValueError: the file holds no picture.
     """
     with _damage_named() as pydicom:
         return _size(_header(file, pydicom))
 
 
 def read(file: IO[bytes], check_size: Callable[[int, int], tuple[int, int]]) -> np.ndarray:
-    """Read one picture.
+    """Read the one picture of a file.
 
-    Grey: rescale slope and intercept (both or neither, as pydicom does), then the first VOI window or table (DICOM
-    PS3.3 C.11.2), whose output range becomes [0, 1]; without either, the full range of the stored bits after rescaling.
-    MONOCHROME1 (low is white) is inverted.
+    Grey values are rescaled by slope and intercept (if both are given, as in pydicom), and then go through the first
+    VOI window or table (DICOM PS3.3 C.11.2), whose output range becomes [0, 1]. Without a window or table, the full
+    range of the stored bits after rescaling becomes [0, 1]. MONOCHROME1 (low is white) is inverted.
 
     Args:
         file: open at its beginning.
@@ -69,8 +69,8 @@ def read(file: IO[bytes], check_size: Callable[[int, int], tuple[int, int]]) -> 
         `(H, W)` float32 in [0, 1], or `(H, W, 3)` uint8 for RGB.
 
     Raises:
-        ValueError: several frames, a photometric interpretation other than grey and RGB, or lookups that leave values
-            which are not finite or all one (a slope of 0).
+        ValueError: the file holds several frames, the picture is neither grey nor 8-bit colour, or the values after the
+            lookups are not finite or have no range (such as with a slope of 0).
     """
     with _damage_named() as pydicom:
         return _read(file, check_size, pydicom)
@@ -100,12 +100,14 @@ def _read(file: IO[bytes], check_size: Callable[[int, int], tuple[int, int]], py
         tags = ", ".join(f"{tag} {dataset[tag].value}" for pair in _PAIRS for tag in pair if tag in dataset)
         raise ValueError(f"its values span {low:g} to {high:g} after {tags or 'the lookups'}: no picture comes of that")
     scaled = np.clip((values - low) / (high - low), 0.0, 1.0).astype(np.float32)
-    turned = _falls(dataset)  # pydicom maps the lower end of a window to the lowest stored bits, the higher value then
+    # With a falling rescale, the lowest stored bits, to which pydicom maps the lower end of a window, are the highest
+    # value.
+    turned = _falls(dataset)
     return 1.0 - scaled if (kind == "MONOCHROME1") != turned else scaled
 
 
 def _header(file: IO[bytes], pydicom: ModuleType, **options: Any) -> Any:
-    """What stands before the pixels."""
+    """Read the header, which is everything before the pixels."""
     file.seek(0)
     _check_deflated(file, pydicom)
     file.seek(0)
@@ -113,9 +115,9 @@ def _header(file: IO[bytes], pydicom: ModuleType, **options: Any) -> Any:
 
 
 def _check_deflated(file: IO[bytes], pydicom: ModuleType) -> None:
-    """Refuse a file that is deflated as a whole and large when it is not: pydicom unpacks it in one piece."""
+    """Refuse a deflated file that is too large when unpacked, because pydicom unpacks it in one piece."""
     pydicom.filereader.read_preamble(file, False)
-    meta = pydicom.filereader._read_file_meta_info(file)  # leaves the file where what may be deflated begins
+    meta = pydicom.filereader._read_file_meta_info(file)  # leaves the file at the start of the part that is deflated
     if meta.get("TransferSyntaxUID") != pydicom.uid.DeflatedExplicitVRLittleEndian:
         return
     packed, size, unpacker = file.read(), 0, zlib.decompressobj(-zlib.MAX_WBITS)
@@ -127,10 +129,10 @@ def _check_deflated(file: IO[bytes], pydicom: ModuleType) -> None:
 
 
 def _check_boxes(dataset: Any, pydicom: ModuleType) -> None:
-    """Refuse a JPEG 2000 picture with a box of no length before its pixels: pydicom looks for the next one for ever."""
+    """Refuse a JPEG 2000 picture with a box of length 0 before its pixels, with which pydicom would never end."""
     if dataset.file_meta.get("TransferSyntaxUID") not in pydicom.uid.JPEG2000TransferSyntaxes:
         return
-    for tag in ("ExtendedOffsetTable", "ExtendedOffsetTableLengths"):  # says where further frames are; there are none
+    for tag in ("ExtendedOffsetTable", "ExtendedOffsetTableLengths"):  # these locate further frames; there are none
         dataset.pop(tag, None)
     content = next(pydicom.encaps.generate_frames(dataset.PixelData, number_of_frames=1), b"")
     offset = 12 if content.startswith(_JP2) else len(content)
@@ -143,7 +145,10 @@ def _check_boxes(dataset: Any, pydicom: ModuleType) -> None:
 
 @contextmanager
 def _damage_named() -> Iterator[ModuleType]:
-    """Give pydicom; its own exceptions become ValueError (it parses a tag when it is asked for)."""
+    """Import pydicom for a block of code in which its own exceptions become ValueError.
+
+    They may occur anywhere in the block, because pydicom parses a tag only when it is asked for.
+    """
     try:
         import pydicom
         import pydicom.encaps
@@ -161,16 +166,16 @@ def _damage_named() -> Iterator[ModuleType]:
 
 
 def _falls(dataset: Any) -> bool:
-    """Whether a window is laid over values that fall as the stored ones rise."""
+    """Return whether a window is applied to values that fall as the stored values rise."""
     windowed = "WindowWidth" in dataset and not dataset.get("VOILUTSequence")
     rescaled = "RescaleSlope" in dataset and not dataset.get("ModalityLUTSequence")
     return bool(windowed and rescaled and dataset.RescaleSlope < 0)
 
 
 def _drop_halves(dataset: Any) -> None:
-    """Take out of each pair of tags that which stands alone or is empty, and a VOI table without entries.
+    """Drop each pair of tags of which one is missing or empty, and a VOI table without entries.
 
-    It says nothing without the other; pydicom passes over it or stumbles.
+    One tag says nothing without the other, and pydicom either ignores it or fails.
     """
     tables = dataset.get("VOILUTSequence")
     if tables and any(tables[0].get(tag) is None for tag in ("LUTDescriptor", "LUTData")):
@@ -182,10 +187,10 @@ def _drop_halves(dataset: Any) -> None:
 
 
 def _pixels(dataset: Any, samples: tuple[int, ...]) -> np.ndarray:
-    """The stored values `(H, W, *samples)`.
+    """Return the stored values `(H, W, *samples)`.
 
     Raises:
-        ValueError: the picture has another form, as damaged tags make it.
+        ValueError: the values have another shape, which happens if tags are damaged.
     """
     values: np.ndarray = dataset.pixel_array
     expected = (*_size(dataset), *samples)
@@ -201,7 +206,7 @@ def _size(header: Any) -> tuple[int, int]:
 
 
 def _range(dataset: Any) -> tuple[float, float]:
-    """Lowest and highest value that can come out of the lookups."""
+    """Return the lowest and the highest value that the lookups can give."""
     if dataset.get("VOILUTSequence"):
         return 0.0, 2.0 ** int(dataset.VOILUTSequence[0].LUTDescriptor[2]) - 1
     if dataset.get("ModalityLUTSequence"):

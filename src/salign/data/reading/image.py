@@ -1,13 +1,13 @@
-"""Reading pictures and maps: what is on the disk in, a tensor out, or one clear error.
+"""Read pictures and maps: a file becomes a tensor, or raises one clear error.
 
-PNG, JPEG, TIFF, BMP, WebP, GIF, PPM, JPEG 2000 and AVIF through Pillow, DICOM through pydicom (`salign[dicom]`). The
-rules:
+Pillow reads PNG, JPEG, TIFF, BMP, WebP, GIF, PPM, JPEG 2000 and AVIF; pydicom (`salign[dicom]`) reads DICOM. The rules:
 
-* 8-bit sources (grey, palette, RGB, CMYK) give uint8; 16-bit grey gives float32 over its full range / 65535, a TIFF of
-  12 bits / 4095, and one where 0 is white is inverted; Pillow reads 16-bit colour as 8-bit.
-* 32-bit float TIFF must be finite and in [0, 1]: what "white" is, only the owner of the file knows.
+* 8-bit sources (grey, palette, RGB, CMYK) give uint8. 16-bit grey gives float32, divided by 65535; a TIFF of 12 bits is
+  divided by 4095. A TIFF in which 0 is white is inverted. Pillow reads 16-bit colour as 8-bit.
+* A 32-bit float TIFF must be finite and in [0, 1], because only the owner of the file knows which value is white.
 * Transparent pictures are composited on black. EXIF orientation is applied.
-* A file with several pages or frames is refused (the preview inside of a phone's JPEG excepted): which one is meant?
+* A file with several pages or frames is refused, because it is not clear which one is meant. The preview inside of a
+  phone's JPEG is an exception.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ _BROKEN = (
     OverflowError, MemoryError, NotImplementedError, RuntimeError, struct.error, zlib.error,
     Image.DecompressionBombError, Image.DecompressionBombWarning,
 )  # fmt: skip
-"""What Pillow and pydicom raise on damaged files."""
+"""The exceptions that Pillow and pydicom raise on damaged files."""
 
 _TURN = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
@@ -52,22 +52,22 @@ _TURN = {
     7: Image.Transpose.TRANSVERSE,
     8: Image.Transpose.ROTATE_90,
 }
-"""What undoes each value of the EXIF tag Orientation."""
+"""The operation that undoes each value of the EXIF tag Orientation."""
 
 _SIDEWAYS = (5, 6, 7, 8)
-"""Orientations that swap height and width."""
+"""Values of the EXIF tag Orientation that swap height and width."""
 
 _TRANSPARENT = ("LA", "La", "PA", "RGBA", "RGBa")
 _BITS_PER_SAMPLE, _PHOTOMETRIC, _WHITE_IS_ZERO = 258, 262, 0
-"""Tags of a TIFF, and the value of the second where 0 is white; Pillow minds it up to 8 bits alone."""
+"""Two tags of TIFF, and the value of the second if 0 is white, which Pillow only regards up to 8 bits."""
 
 
 class ImageError(SalignError):
-    """A picture or map that cannot be used; the message names the file, and the row where it is known."""
+    """A picture or map cannot be used; the message names the file, and its row in the manifest if that is known."""
 
 
 def image_size(path: str | Path, *, where: str | None = None) -> tuple[int, int]:
-    """(H, W) as `read_image` would give it, from the header alone; the same limits apply."""
+    """Return the (H, W) that `read_image` would give, from the header alone; the same limits apply."""
     with _explained(path, where), open_file(path, limit=None) as file:
         if dicom.is_dicom(path, file):
             return _checked_size(*dicom.size(file))
@@ -77,19 +77,20 @@ def image_size(path: str | Path, *, where: str | None = None) -> tuple[int, int]
 
 
 def read_image(path: str | Path, *, where: str | None = None, at_least: tuple[int, int] | None = None) -> Tensor:
-    """Read a picture.
+    """Read a picture as a tensor.
 
     Args:
         path: the file.
-        where: how an error names it, e.g. `manifest.csv row 7 (a.png)`; the path when None.
-        at_least: (H, W) that are enough: a JPEG larger than that is decoded at 1/2, 1/4 or 1/8 of its size, never below
-            `at_least` (averaging inside of the JPEG's own transform; several times faster).
+        where: how an error names the picture, e.g. `manifest.csv row 7 (a.png)`; None = by its path.
+        at_least: (H, W) that are enough. A larger JPEG is decoded at 1/2, 1/4 or 1/8 of its size, but never below
+            `at_least`; this averages in the JPEG's own transform, and is several times faster.
 
     Returns:
         `(3, H, W)`: uint8 for 8-bit sources, float32 in [0, 1] for deeper ones.
 
     Raises:
-        ImageError: missing, damaged, truncated, smaller than 2 x 2, larger than `MAX_PIXELS`, or ambiguous.
+        ImageError: the file is missing, damaged or truncated, the picture is smaller than 2 x 2 or larger than
+            `MAX_PIXELS`, or the rules of this module refuse it.
     """
     import torch
 
@@ -98,10 +99,10 @@ def read_image(path: str | Path, *, where: str | None = None, at_least: tuple[in
 
 
 def read_pixels(path: str | Path, *, where: str | None = None, at_least: tuple[int, int] | None = None) -> np.ndarray:
-    """Read a picture without torch; what is accepted, refused and made of it is as in `read_image`.
+    """Read a picture without torch, with the same arguments, rules and errors as `read_image`.
 
     Returns:
-        `(H, W, 3)`, or `(H, W)` of a grey picture: uint8 for 8-bit sources, float32 in [0, 1] for deeper ones.
+        `(H, W, 3)`, or `(H, W)` for a grey picture: uint8 for 8-bit sources, float32 in [0, 1] for deeper ones.
     """
     with _explained(path, where), open_file(path, limit=None) as file:
         if dicom.is_dicom(path, file):
@@ -111,10 +112,10 @@ def read_pixels(path: str | Path, *, where: str | None = None, at_least: tuple[i
 
 
 def read_saliency(path: str | Path, *, where: str | None = None) -> Tensor:
-    """Read a map: the full range of its bit depth becomes [0, 1], whatever values occur.
+    """Read a saliency map; the full range of its bit depth becomes [0, 1], whatever values occur in it.
 
-    A colour file is accepted where red, green and blue agree (within 8 of 255, for JPEG); a colour-coded heat map is
-    refused, since its brightness is not its meaning.
+    A colour file is accepted if red, green and blue agree to within 8 of 255, as they do in a JPEG of a grey map. A
+    colour-coded heat map is refused, because its brightness is not the value of the map.
 
     Returns:
         `(H, W)` float32 in [0, 1].
@@ -178,7 +179,7 @@ def _orientation(picture: Image.Image) -> int:
 
 
 def _pixels(picture: Image.Image, at_least: tuple[int, int] | None) -> np.ndarray:
-    """`(H, W)` or `(H, W, 3)`, uint8 or float32 in [0, 1]."""
+    """Return the pixels of an opened picture: `(H, W)` or `(H, W, 3)`, uint8 or float32 in [0, 1]."""
     orientation = _orientation(picture)
     if at_least is not None:
         height, width = at_least[::-1] if orientation in _SIDEWAYS else at_least
@@ -201,8 +202,11 @@ def _pixels(picture: Image.Image, at_least: tuple[int, int] | None) -> np.ndarra
 
 
 def _of_full_range(picture: Image.Image, values: np.ndarray) -> np.ndarray:
-    """Values of more than 8 bits as shares of the largest; a TIFF says how many bits it has and which end is white."""
-    tags = getattr(picture, "tag_v2", {})  # a TIFF alone has them
+    """Divide values of more than 8 bits by the largest possible one.
+
+    A TIFF says how many bits it has, and whether 0 is white; it is then inverted.
+    """
+    tags = getattr(picture, "tag_v2", {})  # only a TIFF has them
     bits = tags.get(_BITS_PER_SAMPLE, (16,))[0]
     shares: np.ndarray = values / np.float32(2**bits - 1)
     return 1 - shares if tags.get(_PHOTOMETRIC) == _WHITE_IS_ZERO else shares
@@ -220,7 +224,12 @@ def _checked_floats(values: np.ndarray) -> np.ndarray:
 
 
 def shape_mismatch(map_size: tuple[int, int], size: tuple[int, int]) -> str | None:
-    """Say what is wrong when a map `(H, W)` has not the shape (height over width, within 1 %) of its image `(H, W)`."""
+    """Return what is wrong if the shapes (height over width) of a map and its image differ by more than 1 %, else None.
+
+    Args:
+        map_size: (H, W) of the map.
+        size: (H, W) of the image.
+    """
     if abs(map_size[1] * size[0] / (map_size[0] * size[1]) - 1) <= _SHAPE_TOLERANCE:
         return None
     return (

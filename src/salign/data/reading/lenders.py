@@ -1,4 +1,4 @@
-"""Which image lends another one its surroundings."""
+"""Draw an image that lends its surroundings to another image."""
 
 from __future__ import annotations
 
@@ -12,18 +12,19 @@ from numpy.typing import NDArray
 from salign.data.manifest import Manifest
 
 Lender = Literal["same_class", "other_class", "any"]
-"""Which images may lend another one their surroundings."""
+"""Which images may lend their surroundings to an image."""
 _Positions = NDArray[np.int64]
 
 
 class Lenders:
-    """Draws a lender for an image, each that may lend being equally likely, without looking through all of them.
+    """Draws a lender for an image, all permitted lenders being equally likely, without a search through all images.
 
     Args:
-        rows: the images; rows of one path are one image, and lend nothing to each other.
-        labels: `(N,)` class numbers, or `(N, K)` where an image may have several labels: these are its class together.
-        among: those of the "same_class", of an "other_class", or "any" other image.
-        may: `(N,)` bool: who lends at all.
+        rows: the images. Rows with the same path are the same image, and lend nothing to each other.
+        labels: `(N,)` class numbers; or `(N, K)` if an image may have several labels, where the set of its labels is
+            its class.
+        among: which images may lend: those of the "same_class", of an "other_class", or "any" other image.
+        may: `(N,)` bool: which rows may lend at all.
     """
 
     def __init__(self, rows: Manifest, labels: np.ndarray, among: Lender, may: np.ndarray) -> None:
@@ -31,14 +32,15 @@ class Lenders:
         self._kinds = labels if labels.ndim == 1 else np.unique(labels, axis=0, return_inverse=True)[1].reshape(-1)
         self._images = pd.factorize(rows.table["path"])[0]
         self._lending = np.flatnonzero(may)
-        # of each class, in order: the places in `_lending`, and how many lenders of other classes lie before each
+        # For each class, sorted: the places of its lenders in `_lending`, and the number of lenders of other classes
+        # before each of these places.
         self._of_kind = _places(self._kinds[self._lending])
         self._others_before = {kind: at - np.arange(len(at)) for kind, at in self._of_kind.items()}
         repeated = len(rows.table) > self._images.max(initial=-1) + 1
         self._copies = _places(self._images) if repeated else {}
 
     def draw(self, i: int) -> int | None:
-        """The position of an image that lends to the one at `i`, by torch's generator; None where there is none."""
+        """Draw the position of a lender for the image at `i` from torch's global generator; None if there is none."""
         kind = int(self._kinds[i])
         own = self._of_kind.get(kind, np.empty(0, np.int64))
         if self.among == "other_class":
@@ -54,7 +56,11 @@ class Lenders:
 
 
 def _draw_from(count: int, others_before: _Positions) -> int | None:
-    """One of so many places but for some, of each of which, in order, it is known how many others lie before it."""
+    """Draw one of `count` places, except for the excluded places; None if all are excluded.
+
+    `others_before` has an entry for each excluded place, in their order: how many places that are not excluded lie
+    before it.
+    """
     left = count - len(others_before)
     if not left:
         return None
@@ -63,14 +69,14 @@ def _draw_from(count: int, others_before: _Positions) -> int | None:
 
 
 def _places_in(values: _Positions, some: _Positions) -> _Positions:
-    """Where among the values some others are that may be among them; both are sorted."""
+    """Return the places in `values` of those of `some` that occur there; both are sorted."""
     places = np.searchsorted(values, some)
     inside = places < len(values)
     return places[inside][values[places[inside]] == some[inside]]
 
 
 def _places(values: np.ndarray) -> dict[int, _Positions]:
-    """Value -> the places at which it stands, in their order."""
+    """Return, for each value, the places at which it occurs, in order."""
     if not len(values):
         return {}
     order = np.argsort(values, kind="stable")

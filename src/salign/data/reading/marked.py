@@ -1,4 +1,4 @@
-"""Which classes have something marked on their images, and which one borrows from the other."""
+"""Which classes have something marked on their images, and which class borrows marked regions from the other."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from salign.data.reading.image import read_saliency
 
 
 def marked_classes(rows: Manifest) -> list[str]:
-    """The classes of images on whose map something is marked; two are enough, and no more are read.
+    """Return the classes that have an image on whose map something is marked, but no more than two of them.
 
     Args:
-        rows: the images to look at; maps that a machine made count, so take them away before.
+        rows: the images to look at. Maps that a machine made count, so remove them first (`Manifest.of_people`).
 
     Raises:
         SalignError: a map cannot be read.
@@ -28,10 +28,13 @@ def marked_classes(rows: Manifest) -> list[str]:
 
 
 def borrowing_classes(marked: Sequence[str], classes: Sequence[str]) -> list[str]:
-    """The class whose images borrow the regions of the other: of two, the one on which nothing is marked; else none.
+    """Return the class whose images borrow marked regions from the other class.
 
     Args:
         marked: the classes that have marks; see `marked_classes`.
         classes: all classes.
+
+    Returns:
+        The class without marks, if there are two classes and one of them has marks; otherwise an empty list.
     """
     return [name for name in classes if name not in marked] if len(marked) == 1 and len(classes) == 2 else []

@@ -1,7 +1,7 @@
 """Transforms that move an image and its saliency map together.
 
-A map travels as a `MapTensor` through torchvision's v2 transforms: a mask with soft values. A tensor class that is none
-of torchvision's own would be handed through untouched: the image would turn, and the map stay.
+A map passes through torchvision's v2 transforms as a `MapTensor`, which is a mask with soft values. A tensor class that
+is not derived from torchvision's own would be left untouched: the image would turn, and the map would not.
 """
 
 from __future__ import annotations
@@ -21,15 +21,15 @@ from salign.maps.tensor_ops import resize
 
 
 class MapTensor(tv_tensors.Mask):
-    """A saliency map `(..., H, W)` floating point, which torchvision's v2 transforms move with its image.
+    """A floating-point saliency map `(..., H, W)`, which torchvision's v2 transforms move with its image.
 
-    Every geometric operation treats it as a mask; of those that move pixels by fractions, the ones that `AUGMENTATIONS`
-    uses interpolate bilinearly. It is 0 where an operation uncovers what nobody looked at, and operations on colour
-    leave it as it is.
+    Every geometric operation treats it as a mask. Of the operations that move pixels by fractions, those that
+    `AUGMENTATIONS` uses interpolate the map bilinearly. The map is 0 where an operation uncovers places outside of the
+    image, and operations on colour leave it as it is.
     """
 
     def __new__(cls, data: Tensor) -> MapTensor:
-        """Take a plain tensor, without a copy."""
+        """Wrap a plain tensor without a copy."""
         return data.as_subclass(cls)
 
 
@@ -37,7 +37,7 @@ class MapTensor(tv_tensors.Mask):
 def _affine(
     maps: Tensor, angle: float, translate: Any, scale: float, shear: Any, *_: Any, center: Any = None, **__: Any
 ) -> MapTensor:
-    """Masks are moved to the nearest pixel; a map is not of classes, and moves as softly as its image."""
+    """Move a map with bilinear interpolation, as its image; masks, which hold classes, move to the nearest pixel."""
     plain = maps.as_subclass(Tensor)
     return MapTensor(F.affine_image(plain, angle, translate, scale, shear, InterpolationMode.BILINEAR, center=center))
 
@@ -51,15 +51,18 @@ AUGMENTATIONS: dict[str, Callable[[], list[v2.Transform]]] = {
         v2.ColorJitter(brightness=0.1, contrast=0.1),
     ],
 }
-"""Name -> the random operations applied after resizing, on float32 images in [0, 1]."""
+"""Name -> the random operations that are applied after resizing, to float32 images in [0, 1]."""
 
 
 @dataclass(frozen=True)
 class JointTransform:
-    """Stretch to a size (antialiased), make it float32 in [0, 1], then augment. Build it with `build_transform`."""
+    """Stretches an image (antialiased) and its map to a size, makes them float32 in [0, 1], then augments both.
+
+    Build it with `build_transform`.
+    """
 
     size: tuple[int, int]
-    """(H, W) that comes out."""
+    """(H, W) of the result."""
     augment: str = "none"
     """A name of `AUGMENTATIONS`."""
     _steps: v2.Compose | None = field(init=False, repr=False, compare=False)
@@ -70,15 +73,15 @@ class JointTransform:
 
     @property
     def enough(self) -> tuple[int, int]:
-        """(H, W) beyond which a larger source adds nothing visible: twice the size that comes out."""
+        """(H, W) beyond which a larger source adds nothing visible: twice the size of the result."""
         return 2 * self.size[0], 2 * self.size[1]
 
     def resize(self, image: Tensor) -> Tensor:
-        """`(3, H, W)` -> `(3, *size)` of the same type; an image of this size is not changed."""
+        """Stretch `(3, H, W)` to `(3, *size)` of the same type; an image that has this size is not changed."""
         return F.resize_image(image, list(self.size), antialias=True)
 
     def __call__(self, image: Tensor, saliency: Tensor | None) -> tuple[Tensor, Tensor | None]:
-        """Transform one image and its map by the same random draws (from torch's global generator).
+        """Transform one image and its map with the same random draws, from torch's global generator.
 
         Args:
             image: `(3, H, W)` uint8, or float32 in [0, 1].
@@ -97,14 +100,14 @@ class JointTransform:
 
 
 def build_transform(image_size: int | tuple[int, int], augment: str = "none") -> JointTransform:
-    """Make the transform of a dataset: stretched to `image_size` as in the published code, then augmented.
+    """Make the transform of a dataset, which stretches to `image_size` as in the published code, and then augments.
 
     Args:
         image_size: (H, W), or one number for both, in pixels.
         augment: a name of `AUGMENTATIONS`; `none` for validation, test and the published setting.
 
     Raises:
-        SalignError: unknown augmentation, or a size below 2 pixels.
+        SalignError: the augmentation is unknown, or the size is below 2 pixels.
     """
     size = (image_size, image_size) if isinstance(image_size, int) else (image_size[0], image_size[1])
     if min(size) < 2:

@@ -1,7 +1,7 @@
-"""Clones of a set: images drawn from a normal distribution with the moments of each class, and with nothing else of it.
+"""Clones of a data set: images drawn from a normal distribution, which share only the moments of their class with it.
 
-After Refinetti, Ingrosso & Goldt, *Neural networks trained with SGD learn distributions of increasing complexity*
-(arXiv 2211.11567). A network that was trained on clones shows what can be learned from these moments alone.
+The method is that of Refinetti, Ingrosso & Goldt, *Neural networks trained with SGD learn distributions of increasing
+complexity* (arXiv 2211.11567). A network that was trained on clones shows what can be learned from these moments alone.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ Pixels = npt.NDArray[np.uint8]
 RIDGE = 1e-3
 """Variance that is added to every pixel of a clone of order 2, as published, where black is 0 and white is 1."""
 _BLOCK = 8_000_000
-"""So many numbers are computed at a time."""
+"""Number of values that are computed at a time."""
 
 
 class Cloned(NamedTuple):
@@ -40,27 +40,28 @@ class Cloned(NamedTuple):
     images: int
     """Number of clones."""
     unmarked: int
-    """How many images stay as they are, since nobody marked a region on them."""
+    """Number of images that stay as they are, because nobody marked a region on them."""
 
 
 def draw_clones(pixels: Pixels, order: Order, generators: Sequence[np.random.Generator]) -> npt.NDArray[np.float32]:
-    """Draw from the normal distribution with the moments of some images.
+    """Draw clones from the normal distribution with the moments of some images.
 
-    Order 1 has their mean and, in every direction, their mean variance. Order 2 has their mean and covariance, to which
-    `RIDGE` is added in every direction. The covariance itself, `(D, D)`, is never formed: with `X` the centred images,
-    `X^T a / sqrt(n - 1)` has it for `a` of `n` independent standard normal numbers. (The published way, by the singular
-    values of `X`, draws from the same distribution and takes longer.)
+    With order 1, the distribution has the mean of the images and, in every direction, the variance averaged over their
+    pixels. With order 2, it has their mean and their covariance, with `RIDGE` added to the variance in every direction.
+    The covariance, `(D, D)`, is never formed: if `X` are the centred images and `a` are `n` independent standard normal
+    numbers, `X^T a / sqrt(n - 1)` has this covariance. (The published code uses the singular values of `X`, which draws
+    from the same distribution and takes longer.)
 
     Args:
         pixels: `(n, D)` in 0..255, two or more images.
         order: 1 or 2.
-        generators: one for each clone.
+        generators: a generator for each clone.
 
     Returns:
-        `(len(generators), D)`, where black is 0 and white is 1; not clamped and not rounded.
+        `(len(generators), D)` float32, where black is 0 and white is 1; the values are neither clamped nor rounded.
 
     Raises:
-        SalignError: another order, or fewer than two images.
+        SalignError: the order is neither 1 nor 2, or there are fewer than two images.
     """
     choice("order", order, Order)
     if pixels.ndim != 2 or len(pixels) < 2:
@@ -103,25 +104,25 @@ def clone_set(
     region: Region = "all",
     progress: bool = False,
 ) -> Cloned:
-    """Write clones of the images of a split, and a manifest in which they take its place; all other rows stay.
+    """Write clones of the images of a split, and a manifest in which they replace these images; all other rows stay.
 
-    There are as many clones as images, of each class equally many. With a region, each image has one clone, and what
-    lies on the other side of people's map is the image itself; so labels and maps are those of the images.
+    With the region "all", there are as many clones as images, and equally many of each class. With another region,
+    each image has one clone, which replaces only that part of the image; labels and maps are those of the images.
 
     Args:
-        manifest: the set.
-        out: a folder; must be empty or new.
+        manifest: the data set.
+        out: the folder to write to, which must be empty or new.
         order: see `draw_clones`.
         seed: decides every clone; equal seeds give equal files.
-        split: these rows are cloned.
-        size: (H, W) that images are brought to, or one number for a square; None = they have one size.
-        region: what is cloned: "all" of an image, or what people marked ("inside"), or the rest of it ("outside"), with
-            soft edges where the map has them. An image that nobody marked stays as it is.
+        split: the split whose images are cloned.
+        size: (H, W) that images are brought to, or one number for a square; None = all images have the same size.
+        region: which part of an image is replaced: "all" of it, what people marked ("inside"), or the rest ("outside"),
+            with soft edges where the map has them. An image that nobody marked stays as it is if a part is asked for.
         progress: show a bar.
 
     Raises:
-        SalignError: no such split, images of several sizes or with several labels, a class with fewer than two images,
-            no map where a region is asked for, or `out` is not empty.
+        SalignError: there is no such split, images differ in size or have several labels, a class has fewer than two
+            images, a region is asked for and no image has a map, or `out` is not empty or cannot be written to.
     """
     rows = check_clone(manifest, out, order=order, seed=seed, split=split, region=region)
     out, labels = Path(out), rows.table["label"].astype(str).to_numpy(dtype=object)
@@ -152,7 +153,7 @@ def clone_set(
 def check_clone(
     manifest: Manifest, out: Path | str, *, order: int, seed: int, split: str = "train", region: str = "all"
 ) -> Manifest:
-    """Find what would stop `clone_set`, before any image is read.
+    """Find what would stop `clone_set` before any image is read.
 
     Returns:
         The rows to clone, class by class.
@@ -186,8 +187,11 @@ def check_clone(
 def _read(
     rows: Manifest, size: int | tuple[int, int] | None, file: IO[bytes], advance: Callable[[], None]
 ) -> npt.NDArray[np.uint8]:
-    """`(N, H, W, C)` in a file, so that no set is too large for the memory; one channel where all images are grey."""
-    from salign.data.reading.image import image_size, read_image  # with what follows they take seconds to import
+    """Read all images as `(N, H, W, C)`, which is kept in a file, so that no data set is too large for the memory.
+
+    C is 1 if all images are grey, else 3.
+    """
+    from salign.data.reading.image import image_size, read_image  # this and the next import take seconds
     from salign.data.reading.transforms import build_transform
 
     height, width = image_size(rows.image_path(0)) if size is None else (size, size) if isinstance(size, int) else size
@@ -218,7 +222,10 @@ def _clones(
     seed: int,
     counts: Sequence[int] | None,
 ) -> Iterator[tuple[str, npt.NDArray[np.uint8]]]:
-    """Class and `(H, W, C)` of each clone, class by class; without counts as many as images, each class alike."""
+    """Yield the class and the pixels `(H, W, C)` of each clone, class by class.
+
+    `counts` gives the number of clones of each class; None = as many clones as images, equally many of each class.
+    """
     names, starts = np.unique(labels, return_index=True)
     ends = [*starts[1:], len(labels)]
     for k, (name, start, end) in enumerate(zip(names, starts, ends, strict=True)):
@@ -235,7 +242,7 @@ def _clones(
 def _write_clones(
     clones: Iterator[tuple[str, npt.NDArray[np.uint8]]], out: Path, split: str, advance: Callable[[], None]
 ) -> pd.DataFrame:
-    """A PNG for each clone, and its row."""
+    """Write a PNG file for each clone, and return the rows of the clones."""
     records = []
     for i, (name, clone) in enumerate(clones):
         path = out / "images" / f"{i:06d}.png"
@@ -256,7 +263,11 @@ def _write_parts(
     resized: bool,
     advance: Callable[[], None],
 ) -> tuple[pd.DataFrame, int]:
-    """As `_write_clones`, but a part of each image stays; the rows of the images, and how many are wholly left."""
+    """Write a PNG file for each image, of which one part is its clone and the other part stays.
+
+    Returns:
+        The rows of the images, and how many images stay wholly as they are.
+    """
     import torch
 
     from salign.data.reading.image import read_saliency

@@ -1,4 +1,4 @@
-"""Groups of images: a combination of what stands in some columns of the manifest and of the class."""
+"""Groups of images: a group is a combination of the values in some columns of the manifest and of the class."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ def number_groups(rows: Manifest, columns: Sequence[str]) -> tuple[list[str], ND
         columns: columns of the manifest; a row without a value counts as one with an empty value.
 
     Returns:
-        The names of the groups, in order, such as `colour red, class a`, and `(N,)` the number of each row's group.
+        The names of the groups, sorted, such as `colour red, class a`, and `(N,)` the number of each row's group.
 
     Raises:
-        SalignError: there is no such column, or images may have several labels.
+        SalignError: a column does not exist, or images may have several labels.
     """
     if rows.multi_label:
         raise SalignError(f"{rows.source}: a group has one class, and these images may have several labels.")
@@ -36,16 +36,24 @@ def number_groups(rows: Manifest, columns: Sequence[str]) -> tuple[list[str], ND
 
 
 def take_equal(numbers: NDArray[np.int64], generator: np.random.Generator) -> NDArray[np.int64]:
-    """Draw as many positions of each number as the rarest has, `(M,)` ascending; `numbers` is `(N,)`."""
+    """Draw as many positions of each number as the rarest number has.
+
+    Args:
+        numbers: `(N,)` the number of each position's group.
+        generator: draws the positions.
+
+    Returns:
+        `(M,)` positions, ascending.
+    """
     members = [np.flatnonzero(numbers == number) for number in np.unique(numbers)]
     count = min(map(len, members))
     return np.sort(np.concatenate([generator.choice(rows, count, replace=False) for rows in members]))
 
 
 def subsample(rows: Manifest, columns: Sequence[str], seed: int) -> Manifest:
-    """Leave as many rows of each group as the smallest has, drawn by `seed` (SUBG, arXiv 2110.14503).
+    """Keep as many rows of each group as the smallest group has, drawn with `seed` (SUBG, arXiv 2110.14503).
 
-    Without columns the classes are the groups.
+    Without columns, the classes are the groups.
 
     Raises:
         SalignError: as `number_groups`.

@@ -1,9 +1,9 @@
-"""A set as tar files of a few thousand images each, with their maps and rows, in the layout of WebDataset.
+"""A data set as shards: tar files of many images each, with their maps and rows, in the layout of WebDataset.
 
-What belongs to a row stands together, under the number of the row and an ending each: `00000007.jpg` the image,
-`00000007.saliency.png` the map of a column, `00000007.json` the cells of the row. The manifest beside the shards names
-the images and maps by the bytes that they take up, so that any of them is read without those before it. An image of
-several rows, such as those of its annotators, is written once, with the first of them, and all name it.
+The parts of a row are consecutive, and are named by the number of the row and different endings: `00000007.jpg` is the
+image, `00000007.saliency.png` the map of a column, and `00000007.json` holds the cells of the row. The manifest beside
+the shards names images and maps by the bytes that they take up, so that each can be read without those before it. An
+image with several rows, such as one for each annotator, is written once, with the first row, and all rows name it.
 """
 
 from __future__ import annotations
@@ -30,27 +30,27 @@ from salign.readers import file_digest, file_state, read_bytes
 
 MANIFEST = "manifest.parquet"
 MOST_BYTES = 8 * 2**30 - 1
-"""Bytes of an image or map; the header of a tar file has room for no larger number."""
+"""The most bytes that an image or map may have, because the header of a tar file has no room for a larger number."""
 
 
 def write_shards(manifest: Manifest, folder: Path | str, size: int = 1000, *, progress: bool = False) -> Path:
-    """Write a set as shards, with a manifest and an index of them; the rows of the manifest keep their order.
+    """Write a data set as shards, with a manifest and an index of them; the rows of the manifest keep their order.
 
-    Each shard has rows of one split: `train-000000.tar`. The index is written last, so that a folder with an index is
-    whole.
+    Each shard has rows of one split and is named after it, such as `train-000000.tar`. The index is written last, so
+    that a folder with an index is complete.
 
     Args:
-        manifest: the set.
-        folder: where the shards go.
-        size: rows in a shard; the last of a split has fewer.
+        manifest: the data set.
+        folder: the folder for the shards.
+        size: number of rows in a shard; the last shard of a split may have fewer.
         progress: show bars.
 
     Returns:
-        The manifest of the shards, `manifest.parquet` in the folder; `salign train` reads it as any other.
+        The path of the manifest of the shards, `manifest.parquet` in the folder; `salign train` reads it as any other.
 
     Raises:
         ManifestError: the header of an image or map cannot be read; every row is named.
-        SalignError: there are shards in the folder already, or no room for these.
+        SalignError: the folder has an index of shards already, or there is no room for the shards.
     """
     number("size", size, "[1, inf)", whole=True)
     folder = Path(folder)
@@ -79,7 +79,7 @@ def write_shards(manifest: Manifest, folder: Path | str, size: int = 1000, *, pr
 
 
 def _by_split(manifest: Manifest) -> list[tuple[str, list[int]]]:
-    """Positions of each split, by a name for its files."""
+    """Return the positions of each split, together with the split's name in the names of shards."""
     groups: dict[str, list[int]] = {}
     for position, split in enumerate(manifest.table["split"].tolist()):
         groups.setdefault(re.sub(r"[^A-Za-z0-9_]+", "_", split), []).append(position)
@@ -95,16 +95,16 @@ def _write_shard(
     file: str,
     bar: Bar,
 ) -> None:
-    """Write the images, maps and cells of some rows, and put into `names` where each is.
+    """Write a shard with the images, maps and cells of some rows, and put into `names` where each image and map is.
 
     Args:
-        partial: the file.
-        manifest: the set.
-        rows: positions.
-        names: column of paths -> path at each position, old before and new after.
-        images: the images that are written already, and where; those of these rows come to them.
-        file: the name that the file will have.
-        bar: is told of each row.
+        partial: the file to write.
+        manifest: the data set.
+        rows: positions of the rows.
+        names: column of paths -> path at each position; the paths of these rows are replaced by those in the shard.
+        images: path of each image that has been written -> its path in a shard; the images of these rows are added.
+        file: the name that the shard will have.
+        bar: is advanced by each row.
     """
     cells = manifest.table.drop(columns="row").iloc[rows].astype(object)
     with tarfile.open(partial, "w", format=tarfile.USTAR_FORMAT) as tar:
@@ -127,16 +127,16 @@ def _write_shard(
 
 
 def _add(tar: tarfile.TarFile, name: str, content: bytes) -> tuple[int, int]:
-    """Add a part, always with the same header, and give where its bytes begin and how many there are."""
+    """Add a part whose header holds no times or owners, and return where its bytes begin and how many there are."""
     about = tarfile.TarInfo(name)
     about.size = len(content)
-    offset = tar.offset + TAR_BLOCK  # where the header of the next part goes
+    offset = tar.offset + TAR_BLOCK  # the header of the part comes first
     tar.addfile(about, BytesIO(content))
     return offset, len(content)
 
 
 def _plain(column: str) -> str:
-    """A column's name without what would end it: WebDataset parts a name at its dots."""
+    """Return a column's name without characters that would split it, because WebDataset splits names at their dots."""
     return re.sub(r"[^A-Za-z0-9_-]+", "_", column)[:60]
 
 

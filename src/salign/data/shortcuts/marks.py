@@ -13,7 +13,8 @@ from PIL import Image, ImageDraw, ImageFont
 Kind = Literal["patch", "text", "border"]
 Pixels = npt.NDArray[np.uint8]
 
-# Each gives a number per pixel of the square [-1, 1]^2; a shape is the same number of pixels with the smallest ones.
+# Each function gives a number for each pixel of the square [-1, 1]^2. A shape consists of the pixels with the smallest
+# numbers, and all shapes have the same number of pixels.
 _SHAPES: tuple[Callable[[npt.NDArray[np.float64], npt.NDArray[np.float64]], npt.NDArray[np.float64]], ...] = (
     lambda x, y: np.abs(np.hypot(x, y) - 0.7),  # ring
     lambda x, y: np.minimum(np.abs(x), np.abs(y)),  # cross
@@ -30,7 +31,7 @@ _TAGS = ("L1", "R7", "AP", "XK", "M3", "W5", "SE", "QO", "HH", "V0")
 MOST_CLASSES = len(_SHAPES)
 SIDES = ("top", "bottom", "left", "right")
 
-_SHARE = 0.4  # of a patch that its shape covers
+_SHARE = 0.4  # the share of a patch that its shape covers
 
 
 def mark(kind: Kind, number: int, side: int) -> Pixels:
@@ -39,8 +40,8 @@ def mark(kind: Kind, number: int, side: int) -> Pixels:
     Args:
         kind: `patch`: a coloured shape on black, `side` x `side`. `text`: a white tag on black, `side` high and twice
             as wide. `border`: a coloured strip, `side` / 4 thick and 5 `side` long (upright for left and right).
-        number: Number of the class, below `MOST_CLASSES`.
-        side: In pixels, at least 4.
+        number: Number of the class, from 0 and below `MOST_CLASSES`.
+        side: Length in pixels, at least 4.
 
     Returns:
         `(h, w, 3)` uint8; `h * w` is the same for every class, and so is the number of coloured pixels of a patch.
@@ -51,7 +52,7 @@ def mark(kind: Kind, number: int, side: int) -> Pixels:
 
 
 def _colour(number: int) -> Pixels:
-    """Hues three tenths of a circle apart, so that the first few classes are far apart."""
+    """Return the RGB colour of a class; hues are three tenths of a circle apart, so that the first few differ most."""
     return np.array([round(255 * part) for part in colorsys.hsv_to_rgb(number * 0.3 % 1, 1, 1)], dtype=np.uint8)
 
 

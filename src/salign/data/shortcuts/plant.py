@@ -1,7 +1,8 @@
 """Plant a shortcut into a copy of a data set: a mark off the human map that gives the label away.
 
-A network that takes the shortcut does well where the mark agrees with the label and badly where it does not; one that
-looks where people look does not care. The correlation is chosen per split, so that both can be measured.
+A network that takes the shortcut does well where the mark agrees with the label, and badly where it does not. A network
+that looks where people look does equally well in both cases. The correlation between mark and label is chosen for each
+split, so that both cases can be measured.
 """
 
 from __future__ import annotations
@@ -41,9 +42,10 @@ class Planted(NamedTuple):
 
     manifest: Path
     measured: pd.DataFrame
-    """Columns `split, asked, measured, images, clean`: the share of marked images whose mark names the own class."""
+    """One row per split, with the columns `split, asked, measured, images, clean`. `asked` is the correlation, and
+    `measured` is the share of marked images whose mark names their own class; `clean` counts images without a mark."""
     clean: tuple[str, ...]
-    """Images left without a mark, because none fits off the human map: `manifest.csv row 7 (a.png)`."""
+    """Images without a mark, because none fits off the human map; each is named like `manifest.csv row 7 (a.png)`."""
 
 
 def plant_shortcut(
@@ -58,23 +60,26 @@ def plant_shortcut(
 ) -> Planted:
     """Write a copy of every image with a mark that names a class, and a manifest with the column `shortcut`.
 
-    With correlation c the mark names the image's own class with probability c, and else one of the others, each
-    alike: 1 always agrees, 1 / K says nothing, 0 always misleads. No pixel of the human map (above 0, plus `MARGIN`)
-    is touched. Images become PNG (deeper ones keep 8 bits); maps are copied byte for byte.
+    With correlation c, the mark names the image's own class with probability c, and otherwise one of the other classes,
+    all equally likely. With K classes, 1 always agrees, 1 / K says nothing, and 0 always misleads. A mark covers no
+    pixel where the human map is above 0, nor any within `MARGIN` of such a pixel. Images are written as PNG (deeper
+    ones keep 8 bits), and maps are copied byte for byte.
 
     Args:
-        manifest: What to copy.
-        out: A folder; must be empty or new.
+        manifest: The data set to copy.
+        out: The folder to write to, which must be empty or new.
         kind: `patch`: a shape in a colour of its own (ring, cross, ...) anywhere; `text`: a short white tag on black
             anywhere; `border`: a coloured strip along a part of one side. The marks of all classes cover equal areas.
         correlation: For each split of the manifest, c in [0, 1].
-        seed: Decides all choices; equal seeds give equal files, whatever else changes in the set.
-        size: Side of a patch, or height of a tag, as a share of the image's shorter side (a strip is a quarter as thick
-            and five times as long): at 0.1, 13 pixels at 128 x 128, whatever the size of the files.
+        seed: Decides all choices. Equal seeds give equal files, whatever else changes in the set.
+        size: Side of a patch, or height of a tag, as a share of the image's shorter side; 0.1 gives 13 pixels in an
+            image of 128 x 128. A strip is a quarter as thick and five times as long.
         progress: Show a bar.
 
     Raises:
-        SalignError: unknown kind or split, a split without correlation, too many classes, or `out` is not empty.
+        SalignError: the kind or a split is unknown, a split has no correlation, `correlation` or `size` is out of
+            range, images may have several labels, there are too many or too few classes, no image has room for a mark,
+            or `out` is not empty or cannot be written to.
     """
     out, classes = Path(out), manifest.classes
     check_output(out, folder=True)
@@ -114,7 +119,12 @@ def plant_shortcut(
 
 
 def free_places(free: Mask, size: tuple[int, int]) -> Mask:
-    """`(H, W)` bool and (h, w) -> `(H - h + 1, W - w + 1)` bool: top left corners of boxes wholly free."""
+    """Find where a box of `size` (h, w) fits into the pixels that are `free`, `(H, W)` bool.
+
+    Returns:
+        `(H - h + 1, W - w + 1)` bool: whether the box with its top left corner there is wholly free. `(0, 0)` if the
+        box is larger than the image.
+    """
     height, width = size
     if height > free.shape[0] or width > free.shape[1]:
         return np.zeros((0, 0), dtype=bool)
@@ -152,7 +162,7 @@ def _refuse(manifest: Manifest, out: Path, kind: str, correlation: Mapping[str, 
 
 
 def _names(manifest: Manifest) -> list[str]:
-    """One PNG per row, by the name of its image; numbered where that is taken (one image in two rows, a map)."""
+    """Name a PNG file for each row after its image, with a number if a map or another row has that name."""
     used = {file_key(name) for name in manifest.table["saliency"].dropna()}
     names = []
     for path in manifest.table["path"]:
@@ -171,14 +181,14 @@ def _named_class(classes: tuple[str, ...], own: str, correlation: float, rng: np
 
 
 def _eight_bit(image: Tensor) -> Pixels:
-    """`(3, H, W)` -> `(H, W, 3)` uint8, to be written into."""
+    """Convert `(3, H, W)` to `(H, W, 3)` uint8 that can be written into."""
     if image.is_floating_point():
         image = (image * 255).round().byte()
     return np.ascontiguousarray(image.permute(1, 2, 0).numpy()).copy()
 
 
 def _free(manifest: Manifest, position: int, size: tuple[int, int]) -> Mask:
-    """Pixels farther than the margin from all that the human map marks; all of them without a map."""
+    """Return the pixels farther than the margin from everything that the human map marks; all pixels without a map."""
     path = manifest.saliency_path(position)
     if path is None:
         return np.ones(size, dtype=bool)

@@ -1,4 +1,4 @@
-"""What is wrong with the images, maps and rows of a manifest."""
+"""Find what is wrong with the images, maps and rows of a manifest."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Look at every image and map of a manifest before a training run does, and say everything that is wrong at once."""
+"""Look at every image and map of a manifest before a training run does, and report everything wrong at once."""
 
 from __future__ import annotations
 
@@ -31,42 +31,43 @@ _USED = {
     "test": "nothing is left to measure on, for val chooses the epoch; give it images of its own (salign data split, "
     "with --move train)",
 }
-"""Splits that a recipe uses unless it names others, and what their absence means."""
+"""Splits that a recipe uses unless it names others, and what follows if no row has them."""
 
 MapState = Literal["none", "unread", "blank", "constant", "shaped"]
 
 
 class Examined(NamedTuple):
-    """What one row turned out to be."""
+    """What was found in one row."""
 
     faults: tuple[Fault, ...]
     saliency: MapState
-    """`none`: nobody looked; `blank`: marked nothing; `constant`: all equal; `unread`: not decoded or broken."""
+    """The state of the map. `none`: nobody looked; `blank`: all zeros, which means that somebody looked and marked
+    nothing; `constant`: another value everywhere; `shaped`: different values; `unread`: not decoded or broken."""
     marked: float
-    """Share of the map's pixels at or above half of its highest value; 0 of a blank map."""
+    """Share of the map's pixels at or above half of its highest value; 0 for a blank map."""
     print: Fingerprint | None
-    """None where the image was not decoded."""
+    """The fingerprint of the image; None if it was not decoded."""
 
 
 @dataclass(frozen=True)
 class Report:
-    """All that `check` found; positions refer to `manifest`."""
+    """Everything that `check` found; positions refer to `manifest`."""
 
     manifest: Manifest
-    """The rows that were examined, of those whose cells and paths are sound."""
+    """The rows that were examined; their cells and paths are sound."""
     faults: tuple[Fault, ...]
-    """Everything broken, by row: cells, paths, images, maps."""
+    """Everything that is broken, by row: cells, paths, images, maps."""
     examined: tuple[Examined, ...]
-    """One per position."""
+    """What was found, one entry per position."""
     same: tuple[tuple[int, ...], ...]
     """Groups of positions with equal pixels."""
     near: tuple[NearPair, ...]
     """Pairs that look alike without being equal, most similar first."""
     shuffled: float
-    """Mean correlation of two images' maps, in [-1, 1]: what an image's own and a shuffled map share. NaN where fewer
-    than two maps were read that have a shape."""
+    """Mean correlation of the maps of two images, in [-1, 1], which is how alike an image's own map and a shuffled map
+    are. NaN if fewer than two maps with a shape were read."""
     drawn_from: Manifest | None = None
-    """All sound rows, where only a sample of them was examined."""
+    """All sound rows if only a sample of them was examined, else None."""
 
     @property
     def sound_rows(self) -> Manifest:
@@ -74,20 +75,24 @@ class Report:
         return self.manifest if self.drawn_from is None else self.drawn_from
 
     def maps(self, state: MapState) -> list[int]:
-        """Positions whose map is in this state."""
+        """Return the positions whose map is in this state."""
         return [position for position, picture in enumerate(self.examined) if picture.saliency == state]
 
     def differing(self, column: str) -> list[NearPair]:
-        """Pairs of the same picture where `column` differs: `split` = it leaks, `label` = the labels contradict.
+        """Return the pairs of positions with the same picture whose cells in `column` differ.
 
-        Equal pictures come first (each with the first of its group, similarity 1), then the most similar.
+        With `split`, the picture leaks from one split to another; with `label`, the labels contradict each other. Equal
+        pictures come first (each paired with the first of its group, at similarity 1), then the most similar.
         """
         values = self.manifest.table[column].tolist()
         equal = (NearPair(group[0], other, 1.0) for group in self.same for other in group[1:])
         return [pair for pairs in (equal, self.near) for pair in pairs if values[pair.first] != values[pair.second]]
 
     def map_table(self) -> pd.DataFrame:
-        """Per class: `label, images, with_map, blank, constant, marked` (median share marked, of shaped maps)."""
+        """Describe the maps of each class, in the columns `label, images, with_map, blank, constant, marked`.
+
+        `marked` is the median of `Examined.marked` over the shaped maps of the class.
+        """
         table = pd.DataFrame(
             {
                 "label": self.manifest.table["label"].to_numpy(dtype=object),
@@ -108,7 +113,10 @@ class Report:
 
     @property
     def lacking(self) -> list[str]:
-        """What a training run needs and the splits do not give, with what follows; split names as recipes have them."""
+        """A line for each split that recipes use by default but no row has, with what follows.
+
+        A split `test` is not missed if there is any other split to measure on.
+        """
         splits = set(self.sound_rows.splits)
         missing = [split for split in _USED if split not in splits]
         if splits - {"train", "val"} and "test" in missing:
@@ -117,12 +125,12 @@ class Report:
 
     @property
     def small(self) -> list[str]:
-        """For each of the splits train, val and test, the classes with too few images, with what follows."""
+        """A line for each split `train`, `val` or `test` that has classes with too few images; see `small_classes`."""
         return small_classes(self.sound_rows, tuple(_USED))
 
     @property
     def sound(self) -> bool:
-        """No fault, no picture in two splits, no contradicting labels of equal pictures."""
+        """Whether there is no fault, no picture in two splits, and no pair of equal pictures with different labels."""
         labels = [pair for pair in self.differing("label") if pair.similarity == 1]
         return not (self.faults or self.differing("split") or labels)
 
@@ -137,10 +145,16 @@ def check_file(
     seed: int = 0,
     progress: bool = True,
 ) -> Report:
-    """Check a manifest file, as `check`; unlike `Manifest.read` it goes on past rows with unsound cells or paths.
+    """Check a manifest file as `check` does, but go on past rows with unsound cells or paths.
 
-    Where images may have several labels (`multi_label`), each set of labels is counted as a class of its own. With
-    `sample`, cells and paths are checked of all rows, and so many images and their maps are read, which `seed` draws.
+    Args:
+        path: the manifest.
+        root: as for `Manifest.read`.
+        multi_label: whether images may have several labels; each set of labels then counts as a class of its own.
+        decode: as for `check`.
+        sample: the number of rows whose images and maps are read; None = all. Cells and paths are checked in all rows.
+        seed: draws the sample.
+        progress: show bars.
 
     Raises:
         ManifestError: columns are missing, or no row is left to look at.
@@ -167,7 +181,7 @@ def check_file(
 
 
 def _changed_shards(rows: Manifest, progress: bool) -> list[Fault]:
-    """Shards whose bytes are not those that their index notes: a picture may be damaged and still be one."""
+    """Find shards whose SHA-256 differs from the one in their index, since a damaged picture may still be readable."""
     names = [name for name in different_files(rows.table["path"]).to_pylist() if name.endswith(".tar")]
     faults = []
     with Bar("comparing shards with their index", len(names), show=progress and bool(names)) as bar:
@@ -182,14 +196,14 @@ def _changed_shards(rows: Manifest, progress: bool) -> list[Fault]:
 
 
 def check(manifest: Manifest, *, decode: bool = True, progress: bool = True, known: tuple[Fault, ...] = ()) -> Report:
-    """Examine every row.
+    """Examine the image and the map of every row.
 
     Args:
-        manifest: What to look at.
-        decode: Decode every pixel. Without, only headers are read: sizes are checked, but no damage further down, no
-            blank map and no duplicate can be found.
+        manifest: The rows to look at.
+        decode: Decode every pixel. Otherwise only headers are read: sizes are checked, but damage behind the header,
+            blank maps and duplicates are not found.
         progress: Show a bar.
-        known: Faults found before, to be reported along.
+        known: Faults that were found before, which become part of the report.
     """
     examined: list[Examined] = []
     correlation = MeanCorrelation()
@@ -212,15 +226,18 @@ def find_faults(manifest: Manifest, *, decode: bool = False, progress: bool = Fa
     """Find images and maps that are missing, damaged, too small or large, not finite, or do not fit each other.
 
     Args:
-        manifest: What to look at.
-        decode: Decode every pixel; without, only headers are read.
+        manifest: The rows to look at.
+        decode: Decode every pixel; otherwise only headers are read.
         progress: Show a bar.
     """
     return [fault for picture, _ in _examine_all(manifest, decode, progress) for fault in picture.faults]
 
 
 def _examine_all(manifest: Manifest, decode: bool, progress: bool) -> Iterator[tuple[Examined, np.ndarray | None]]:
-    """In order, several at a time, each with its map as `standardised` gives it; decoders release Python's lock."""
+    """Examine the rows in order and yield, for each, what was found, and its map as `standardised` gives it.
+
+    Threads examine several rows at a time, because decoders release Python's lock.
+    """
     with (
         Bar("reading images and maps", len(manifest), show=progress) as bar,
         ThreadPoolExecutor(min(8, os.cpu_count() or 1)) as pool,

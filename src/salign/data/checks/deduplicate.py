@@ -1,4 +1,4 @@
-"""Pictures in more than one file: a table of them, and the rows that are left with one file of each."""
+"""Find pictures that occur in more than one file; list them in a table, or keep one file of each."""
 
 from __future__ import annotations
 
@@ -12,28 +12,32 @@ from salign.data.manifest import Manifest, ManifestError
 from salign.data.manifest.split import joined
 
 _LEAST_MEASURED = ("train", "val")
-"""Splits from which a copy is left out first; any other is one that is measured on."""
+"""Splits from which copies are left out first, in this order; every other split is one to measure on."""
 
 
 class Deduplication(NamedTuple):
-    """What is left when one file of each picture is kept."""
+    """Which rows are kept, and which are left out, if one file of each picture is kept."""
 
     rows: list[int]
     """Rows of the file (`Manifest.table["row"]`) that are kept, in order."""
     left_out: list[int]
-    """Rows that are not."""
+    """Rows that are left out, in order."""
     contradicting: list[list[int]]
-    """Rows of groups whose labels differ: all of them are kept, since which label is right only their owner knows."""
+    """Rows of each group whose labels differ; they are all kept, because only the owner knows which label is right."""
 
 
 def groups_of(report: Report, *, near: bool) -> list[list[int]]:
-    """Groups of positions with the same picture in two files or more, each in order, by their first.
+    """Group the positions whose pictures are the same in two or more files.
 
-    Rows of one file, such as those of several annotators, are no copies of each other; all are in its group.
+    Rows of the same file, such as one for each annotator, are not copies of each other; all of them are in the group of
+    their file.
 
     Args:
         report: report of a check that decoded the pictures.
-        near: join pictures that are nearly equal, too; a chain of such pairs is one group.
+        near: also join pictures that are nearly equal; a chain of nearly equal pairs is one group.
+
+    Returns:
+        Groups of positions. Each group is sorted, and the groups are in the order of their first position.
     """
     pairs = [(group[0], other) for group in report.same for other in group[1:]]
     if near:
@@ -43,10 +47,10 @@ def groups_of(report: Report, *, near: bool) -> list[list[int]]:
 
 
 def equal_pictures(manifest: Manifest, *, progress: bool = False) -> list[list[int]]:
-    """Groups of positions with equal or nearly equal pictures, in rows that may have no split yet.
+    """Check a manifest and group the positions with equal or nearly equal pictures; rows may have no split yet.
 
     Raises:
-        ManifestError: images or maps that cannot be read; every one is named.
+        ManifestError: images or maps cannot be read; each of them is named.
     """
     report = check(manifest, progress=progress)
     if report.faults:
@@ -58,12 +62,16 @@ def equal_pictures(manifest: Manifest, *, progress: bool = False) -> list[list[i
 
 
 def without_duplicates(report: Report, *, near: bool = False) -> Deduplication:
-    """Keep one file of each group, with all its rows.
+    """Keep one file of each group of copies, with all its rows.
 
-    Of the copies that one is kept which is in a split that is measured on (any but `train` and `val`), else in `val`;
-    of several there, one with a map, else the first. So a training image that is also a test image leaves training, no
-    row changes its split, and the sets that figures are of stay as they are, but for copies among themselves. A group
-    whose labels differ is kept whole.
+    The copy that is kept is in a split to measure on (any but `train` and `val`), or else in `val`, or else in `train`.
+    Of several copies there, one with a map is kept, or else the first. So a training image that is also a test image is
+    left out of training, no row changes its split, and the splits to measure on stay as they are, except for copies
+    among them. A group whose labels differ is kept whole.
+
+    Args:
+        report: report of a check that decoded the pictures.
+        near: whether nearly equal pictures are copies, too.
     """
     table = report.manifest.table
     label, split, path = (table[name].tolist() for name in ("label", "split", "path"))
@@ -87,11 +95,11 @@ def without_duplicates(report: Report, *, near: bool = False) -> Deduplication:
 
 
 def duplicate_table(report: Report) -> pd.DataFrame:
-    """A row for each picture that occurs in more than one file, group by group.
+    """Return a table of the pictures that occur in more than one file, with a row for each of their rows, by group.
 
-    Columns: `group` (1, 2, ...), `row, id, path, split, label`; `kind` (`equal` where another has the same pixels, else
-    `near`); `similarity` (highest correlation with another of the group, 1 = equal); `splits` and `labels`, whether
-    those of the group are the `same` or `differ`.
+    The columns are `group` (1, 2, ...); `row, id, path, split, label`; `kind` (`equal` if another picture of the group
+    has the same pixels, else `near`); `similarity` (the highest correlation with another picture of the group, 1 =
+    equal); and `splits` and `labels` (`same` or `differ`, for the whole group).
     """
     best: dict[int, float] = dict.fromkeys((i for group in report.same for i in group), 1.0)
     for pair in report.near:

@@ -1,9 +1,9 @@
 """Find the same picture twice: pixel for pixel, or re-encoded, rescaled, brightened or slightly cropped.
 
-Each picture is reduced to a `Fingerprint` of about half a kilobyte, so a hundred thousand of them fit into memory.
-Near duplicates are candidates by a 64-bit code (signs of the lowest cosine frequencies, a "perceptual hash"), found
-without comparing all with all, and then confirmed by the correlation of 16 x 16 thumbnails. Each picture is also
-fingerprinted without its outer 3 %, so that a slightly cropped copy meets the original.
+Each picture is reduced to a `Fingerprint` of about half a kilobyte, so that a hundred thousand of them fit into memory.
+Candidates for near duplicates are found by a 64-bit code (the signs of the lowest cosine frequencies, a "perceptual
+hash") without comparing all with all, and are then confirmed by the correlation of 16 x 16 thumbnails. Each picture is
+also fingerprinted without its outer 3 % on each side, so that a slightly cropped copy matches the original.
 """
 
 from __future__ import annotations
@@ -20,11 +20,11 @@ from torch import Tensor
 from salign.maps.tensor_ops import resize
 
 DISTANCE = 7
-"""Bits of 64 in which the codes of a candidate pair may differ."""
+"""The most bits, of 64, in which the codes of a candidate pair may differ."""
 SIMILARITY = 0.96
-"""Correlation of the thumbnails from which a candidate counts as a near duplicate."""
+"""The lowest correlation of the thumbnails at which a candidate counts as a near duplicate."""
 FLAT = 0.02
-"""Standard deviation (image range 1) below which a picture is too plain to be told from any other."""
+"""Standard deviation (image range 1) below which a picture is too plain to be told from other plain pictures."""
 
 _CROP = 0.03
 _LUMA = (0.299, 0.587, 0.114)
@@ -78,7 +78,10 @@ def fingerprint(image: Tensor) -> Fingerprint:
 
 
 def exact_groups(fingerprints: Sequence[Fingerprint | None]) -> list[tuple[int, ...]]:
-    """Groups of two or more positions with equal pixels, in order of their first; None = a picture not read."""
+    """Return the groups of two or more positions with equal pixels, in order of their first position.
+
+    An entry of `fingerprints` is None if the picture was not read.
+    """
     groups: dict[bytes, list[int]] = {}
     for position, print_ in enumerate(fingerprints):
         if print_ is not None:
@@ -87,14 +90,16 @@ def exact_groups(fingerprints: Sequence[Fingerprint | None]) -> list[tuple[int, 
 
 
 def near_pairs(fingerprints: Sequence[Fingerprint | None], *, limit: int = 1_000_000) -> list[NearPair]:
-    """Pairs that look alike but are not equal, most similar first.
+    """Return the pairs of pictures that look alike but are not equal, most similar first.
 
-    By the pigeonhole principle two codes at most `DISTANCE` = 7 bits apart agree up to one bit in one of four bands of
-    16 bits, so 4 x 17 look-ups per picture find all of them (Norouzi, Punjani & Fleet 2012, multi-index hashing).
+    By the pigeonhole principle, two codes that differ in at most `DISTANCE` = 7 bits differ in at most one bit in one
+    of four bands of 16 bits. So 4 x 17 look-ups per picture find all such pairs (Norouzi, Punjani & Fleet 2012,
+    multi-index hashing).
 
     Args:
-        fingerprints: One per position; None = a picture not read.
-        limit: Keep this many, the most similar, so that a set of a thousand video frames cannot fill the memory.
+        fingerprints: One per position; None = a picture that was not read.
+        limit: Keep at most this many pairs, the most similar ones, so that a thousand video frames cannot fill the
+            memory.
     """
     prints = [
         (position, print_)
@@ -125,14 +130,14 @@ def near_pairs(fingerprints: Sequence[Fingerprint | None], *, limit: int = 1_000
         if len(best) > limit:
             most = np.argpartition(-best, limit)[:limit]
             firsts, seconds, best = firsts[most], seconds[most], best[most]
-    # 3. The most similar pairs come first; equal ones in the order of their positions.
+    # 3. The most similar pairs come first; equally similar pairs are in the order of their positions.
     order = np.lexsort((seconds, firsts, -best))
     pairs = zip(positions[firsts[order]], positions[seconds[order]], best[order], strict=True)
     return [NearPair(int(first), int(second), float(value)) for first, second, value in pairs]
 
 
 def _candidates(codes: Words) -> Iterator[tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]]:
-    """Pairs (whole picture, whole picture) and (whole picture, centre) within `DISTANCE`, in chunks, each once."""
+    """Yield pairs whose codes (whole and whole, or whole and centre) are within `DISTANCE`, in chunks, each once."""
     for view in (0, 1):
         for band in range(_BANDS):
             shift = np.uint64(16 * band)
@@ -145,12 +150,12 @@ def _candidates(codes: Words) -> Iterator[tuple[npt.NDArray[np.int64], npt.NDArr
                     second = order[slot]
                     differ = codes[first, 0] ^ codes[second, view]
                     keep = (np.bitwise_count(differ) <= DISTANCE) & (first != second)
-                    for earlier in range(band):  # found there already
+                    for earlier in range(band):  # drop pairs that an earlier band has found
                         bits = (differ >> np.uint64(16 * earlier)) & np.uint64(0xFFFF)
                         keep &= np.bitwise_count(bits) > 1
                     if view == 0:
                         keep &= first < second
-                    else:  # found as whole and whole, or the other way round
+                    else:  # drop pairs found by their whole pictures, or with the two positions exchanged
                         keep &= np.bitwise_count(codes[first, 0] ^ codes[second, 0]) > DISTANCE
                         keep &= (first < second) | (np.bitwise_count(codes[second, 0] ^ codes[first, 1]) > DISTANCE)
                     if keep.any():
@@ -179,8 +184,11 @@ def _similarity(
     first: npt.NDArray[np.int64],
     second: npt.NDArray[np.int64],
 ) -> npt.NDArray[np.float32]:
-    """Correlation of whole with whole; where that is too low, the best of whole with centre and centre with whole."""
-    # Most candidates are settled by whole against whole. Only those that are not yet alike enough are compared again.
+    """Return the correlation of pairs: whole with whole or, where that is too low, the best of all comparisons.
+
+    The other comparisons are whole with centre, and centre with whole.
+    """
+    # Most candidates are settled by whole with whole. Only pairs that are not yet alike enough are compared again.
     best = np.full(len(first), -1, dtype=np.float32)
     open_ = np.arange(len(first))
     for left, right in ((0, 0), (0, 1), (1, 0)):
@@ -194,7 +202,7 @@ def _similarity(
 
 
 def _grid(pixels: Tensor) -> npt.NDArray[np.float32]:
-    """`(C, H, W)` -> `(32, 32)` luma (BT.601), channel by channel: a large picture is never held as floats at once."""
+    """Reduce `(C, H, W)` to `(32, 32)` luma (BT.601), channel by channel, so that the floats need less memory."""
     weights = _LUMA if len(pixels) == 3 else (1.0,)
     grids = [
         weight * resize(channel.float()[None], (_GRID, _GRID))[0]
@@ -204,15 +212,14 @@ def _grid(pixels: Tensor) -> npt.NDArray[np.float32]:
 
 
 def _code(grid: npt.NDArray[np.float32]) -> int:
-    """Signs of the 64 lowest cosine frequencies after the constant one, row by row."""
+    """Return the signs of the 64 lowest cosine frequencies after the constant one, row by row, as 64 bits."""
     frequencies = dctn(grid, norm="ortho")[:8, :9].ravel()[1:65]
     return int.from_bytes(np.packbits(frequencies > 0).tobytes())
 
 
 def _thumbnail(grid: npt.NDArray[np.float32]) -> bytes:
-    """16 x 16 block means with mean 0 and standard deviation 31, rounded, +-4 deviations kept."""
-    # Standardised values make brightness and contrast irrelevant; 31 per deviation uses the range of int8 up to 4
-    # deviations.
+    """Return 16 x 16 block means as int8, with mean 0 and standard deviation 31, clipped at about 4 deviations."""
+    # Standardised values make brightness and contrast irrelevant. At 31 per deviation, int8 holds up to 4 deviations.
     step = _GRID // _THUMBNAIL
     small = grid.reshape(_THUMBNAIL, step, _THUMBNAIL, step).mean((1, 3))
     deviation = max(float(small.std()), 1e-6)

@@ -1,4 +1,4 @@
-"""Images of one patient, as the headers of DICOM files tell them."""
+"""Images of the same patient, found by the headers of DICOM files."""
 
 from __future__ import annotations
 
@@ -9,23 +9,26 @@ from salign.data.manifest import Manifest
 from salign.data.reading.dicom import patient
 
 MOST = 0.2
-"""An identity of a larger share of the images may be a placeholder such as `anonymous`, and no patient."""
+"""A PatientID on more than this share of the images may be a placeholder, such as `anonymous`, and not a patient."""
 _STANDS_OUT = 2
-"""It is one if it has more than so many times the images of the median identity, or if there is no other."""
+"""It is a placeholder if it has more than this many times the images of the median PatientID, or if it is the only one
+of all images."""
 
 
 def same_patients(manifest: Manifest) -> tuple[list[list[int]], str]:
-    """Groups of positions of images of one patient, in order of their first; nothing of an identity is kept.
+    """Group the positions of images of the same patient; the result does not contain any PatientID.
 
-    An identity of more than `MOST` of the images is no patient's where it stands out, with more than twice the images
-    of the median identity, or where there is no other. It keeps nothing together. The other identities do, and so do a
-    few patients with many images each, such as four with a quarter of all.
+    A PatientID is taken for a placeholder if more than `MOST` of the images have it and it stands out: it has more than
+    twice the images of the median PatientID, or there is no other PatientID. A placeholder keeps no images together.
+    Patients with many images each do not stand out if they are alike, such as four patients with a quarter of the
+    images each.
 
     Args:
         manifest: rows, which may have no split yet.
 
     Returns:
-        Groups of two images or more, by the tag PatientID; and a sentence about them, empty where no image says one.
+        Groups of two or more positions by the tag PatientID, in order of their first position; and a sentence about
+        the patients, which is empty if no image has a PatientID.
     """
     paths: Sequence[str] = manifest.table["path"].tolist()
     by_patient: dict[str, list[int]] = {}

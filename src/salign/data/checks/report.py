@@ -1,4 +1,4 @@
-"""A `Report` in words, and as a sheet of pictures by which people judge their data."""
+"""A `Report` in words, and as a page of pictures by which people judge their data."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ from salign.maps.render import overlay, thumbnail, to_picture
 from salign.pages.sheet import SIDE, Section, Table, Tile, Tiles, write_sheet
 
 SHOWN = 24
-"""Tiles per section, and faults that are printed; the rest is counted."""
+"""Number of tiles per section, and of faults that are printed; further ones are only counted."""
 SAMPLES = 4
-"""Images shown per class."""
+"""Number of images shown per class."""
 
 
 def write_report_html(report: Report, path: Path | str) -> Path:
-    """Write the sheet: faults first, then samples of every class with their maps laid over."""
+    """Write the page: faults first, then samples of every class with their maps laid over them."""
     sections = [
         *_fault_section(report),
         *_pair_section(
@@ -53,7 +53,7 @@ _MAPS_TEXT = (
 
 
 def findings(report: Report) -> list[tuple[bool, str]]:
-    """What a person should know of a set, as pairs: whether it is bad, and a line that says it."""
+    """Return what a person should know about a data set, as pairs: whether it is bad, and a line that says it."""
     leaks, conflicts = report.differing("split"), report.differing("label")
     broken = len({fault.row for fault in report.faults})
     questions = report.sound_rows.questions()
@@ -94,7 +94,7 @@ def findings(report: Report) -> list[tuple[bool, str]]:
 
 
 def _sample_line(report: Report) -> list[tuple[bool, str]]:
-    """What was not looked at."""
+    """Return a line about the rows that were not examined, if only a sample was."""
     if report.drawn_from is None:
         return []
     examined, rows = len(report.manifest), len(report.drawn_from)
@@ -116,7 +116,7 @@ def _count(number: int, noun: str) -> str:
 
 
 def coverage(report: Report) -> list[dict[str, Any]]:
-    """Rows of a table: how many images of each split and label there are, and how many have a map."""
+    """Return the rows of a table: how many images of each split and label there are, and how many have a map."""
     rows: list[dict[str, Any]] = [
         {"split": split, "label": label, "images": images, "with map": mapped, "share": f"{share:.0%}"}
         for split, label, images, mapped, share in report.sound_rows.coverage().itertuples(index=False)
@@ -196,7 +196,7 @@ def _sample_sections(report: Report) -> list[Section]:
 
 
 def _spread(positions: Sequence[int], count: int) -> list[int]:
-    """Up to `count` positions, evenly spaced from first to last."""
+    """Return up to `count` of the positions, evenly spaced from the first to the last."""
     if len(positions) <= count:
         return list(positions)
     return [positions[round(step)] for step in np.linspace(0, len(positions) - 1, count)]
@@ -208,7 +208,7 @@ def _first(tiles: Iterable[Tile], of: Sequence[object]) -> str:
 
 
 def _tile(report: Report, position: int) -> Tile:
-    """The image, and beside it the image with the map laid over."""
+    """Make a tile of the image and, beside it, the image with the map laid over it."""
     image, path = _tensor(report, position), report.manifest.saliency_path(position)
     pictures = [("image", thumbnail(to_picture(image), SIDE))]
     if path is not None:

@@ -1,4 +1,4 @@
-"""Which rows and whose maps a run trains with: subsets, and control maps, wrong or worse than people's own."""
+"""The rows and maps that a run trains with: subsets, and control maps that are wrong or worse than people's own."""
 
 from salign.data.controls.rows import (
     BY_SHARE as BY_SHARE,

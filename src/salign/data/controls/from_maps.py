@@ -18,19 +18,22 @@ if TYPE_CHECKING:
     from salign.data.reading.dataset import MapChange, SaliencyDataset
 
 SIDE = 32
-"""Cells of each side of a template: maps are compared at this size, whatever shape their images have."""
+"""Number of cells on each side of a template; maps are compared at this size, whatever shape their images have."""
 
 
 def class_templates(dataset: SaliencyDataset, *, progress: bool = False) -> MapChange:
-    """Read all training maps once; what comes back gives an image the template of its class in place of its own map.
+    """Read all training maps once, to replace the map of each image by the template of its class.
 
-    A template is the geometric median of the maps of a class, each min-max scaled and brought to `SIDE`. It is the
-    strongest map that knows nothing of an image but its class. A map that is blank or all-equal counts in no template,
-    and stays as it is.
+    A template is the geometric median of the maps of a class, each of which is min-max scaled and brought to `SIDE` x
+    `SIDE` cells. It is the strongest map that knows nothing of an image but its class. A map that is blank or all-equal
+    counts in no template, and stays as it is.
 
     Args:
         dataset: the training images; each has one label.
         progress: show a bar.
+
+    Returns:
+        A function from the map and the id of an image to the template of its class, at the size of the map.
     """
     manifest, labels = dataset.manifest, dataset.labels.tolist()
     maps_of: dict[int, list[Tensor]] = {}
@@ -47,7 +50,7 @@ def class_templates(dataset: SaliencyDataset, *, progress: bool = False) -> MapC
 
 
 def _template_of(templates: Mapping[int, Tensor], numbers: Mapping[str, int], values: Tensor, name: str) -> Tensor:
-    """`(H, W)`: the template of the class of an image, at the size of `values`."""
+    """Return the template of the class of the image called `name`, `(H, W)` like `values`."""
     template = templates.get(numbers[name])
     if template is None or not varies(values):
         return values

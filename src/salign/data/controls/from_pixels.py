@@ -1,4 +1,4 @@
-"""Maps without people: where the pixels of the training images alone tell classes apart, or vary most."""
+"""Maps made without people, which mark where the pixels of the training images tell classes apart, or vary most."""
 
 from __future__ import annotations
 
@@ -20,18 +20,18 @@ if TYPE_CHECKING:
     from salign.data.reading.dataset import MapChange, SaliencyDataset
 
 SIDE = 16
-"""Images are shrunk to so many pixels a side: 768 values, of which a covariance can be estimated."""
+"""Images are shrunk to this many pixels a side, which is 768 values, so that their covariance can be estimated."""
 
 Pixels = NDArray[np.float64]
 
 
 def lda_maps(pixels: Pixels, labels: NDArray[np.int64], classes: int) -> Pixels:
-    """Linear discriminant analysis of pixels: a map per class of how much each place weighs for it.
+    """Compute, by linear discriminant analysis of pixels, a map for each class of how much each place weighs for it.
 
-    `w_k = S^-1 (m_k - m)`, where `m_k` is the mean image of class k, `m` that of all images, and `S` the covariance of
-    the images about the means of their classes, shrunk as Ledoit and Wolf (2004) say; the value of a place is the
-    length of `w_k` there over the colours. The family is that of arXiv 2606.13528 (maps by PCA and LDA that guide as
-    people's do), of which only the abstract was at hand: the formula is ours.
+    The weights of class k are `w_k = S^-1 (m_k - m)`, where `m_k` is the mean image of class k, `m` is the mean of all
+    images, and `S` is the covariance of the images about the means of their classes, shrunk by the method of Ledoit and
+    Wolf (2004). The value of a place is the length of `w_k` there over the colours. The idea is from arXiv 2606.13528
+    (maps by PCA and LDA that guide as people's do), of which only the abstract was available; the formula is our own.
 
     Args:
         pixels: `(N, C, H, W)`.
@@ -51,10 +51,10 @@ def lda_maps(pixels: Pixels, labels: NDArray[np.int64], classes: int) -> Pixels:
 
 
 def pca_maps(pixels: Pixels) -> Pixels:
-    """Principal component analysis of pixels: one map of how much each place weighs in the first component.
+    """Compute, by principal component analysis of pixels, a map of how much each place weighs in the first component.
 
-    The component is the direction of most variance of all images about their mean; the value of a place is its length
-    there over the colours. See `lda_maps` for the source.
+    The first component is the direction in which all images vary most about their mean. The value of a place is the
+    length of the component there over the colours. See `lda_maps` for the source.
 
     Args:
         pixels: `(N, C, H, W)`.
@@ -69,12 +69,15 @@ def pca_maps(pixels: Pixels) -> Pixels:
 
 
 def learn_maps(method: str, dataset: SaliencyDataset, *, progress: bool = False) -> MapChange:
-    """Look at all training images once; what comes back gives each image its map, whoever marked it or not.
+    """Look at all training images once, to give each image a map made from pixels, whether somebody marked it or not.
 
     Args:
-        method: "lda", where an image has the map of its class, or "pca".
+        method: "lda", which gives an image the map of its class, or "pca", which gives all images the same map.
         dataset: the training images.
         progress: show a bar.
+
+    Returns:
+        A function from the map (of which only the size matters) and the id of an image to its new map.
     """
     plain = dataset.with_transform(build_transform(SIDE))
     images = [plain[i].images.numpy() for i in track(range(len(plain)), "looking at pixels for maps", show=progress)]
@@ -86,11 +89,11 @@ def learn_maps(method: str, dataset: SaliencyDataset, *, progress: bool = False)
 
 
 def _map_of(maps: Tensor, numbers: Mapping[str, int], values: Tensor, name: str) -> Tensor:
-    """`(H, W)`: the map of the image called `name`, at the size of `values`."""
+    """Return the map made for the image called `name`, `(H, W)` like `values`."""
     return resize(maps[numbers[name]], (values.shape[0], values.shape[1]))
 
 
 def _lengths(directions: Pixels, shape: tuple[int, ...]) -> Pixels:
-    """`(K, C H W)` -> `(K, H, W)`."""
+    """Return the lengths of the directions over the colours: `(K, C H W)` -> `(K, H, W)`."""
     lengths: Pixels = np.sqrt((directions.reshape(len(directions), *shape) ** 2).sum(1))
     return lengths

@@ -1,6 +1,7 @@
-"""Control maps made of an image's own: other pixels, a function of (seed, map, id of the image).
+"""Control maps made from an image's own map by changing its pixels, as a function of (seed, map, id of the image).
 
-A map that is blank or all-equal has no shape and counts in no loss; it is never given one, and no other loses its own.
+A map that is blank or all-equal has no shape and counts in no loss. It is never given a shape, and no other map loses
+its shape.
 """
 
 from __future__ import annotations
@@ -17,25 +18,26 @@ from salign.maps.granularity import boundary
 from salign.maps.tensor_ops import min_max, varies
 
 CENTRE_SIGMA = math.sqrt(0.22) / 2
-"""Spread of the centre prior as a share of each side: 0.23. Clarke and Tatler (Vision Research 102, 2014) found a
-horizontal variance of 0.22, with the width as [-1, 1], to fit ten data sets of people looking at scenes. (Vertically
-0.45 of that; on their 4:3 pictures this is 0.21 of the height, near enough to use one figure for both sides.)"""
+"""Standard deviation of the centre prior as a share of each side: 0.23. Clarke and Tatler (Vision Research 102, 2014)
+found that a horizontal variance of 0.22, with the width as [-1, 1], fits ten data sets of people looking at scenes.
+(The vertical variance is 0.45 of that. On their 4:3 pictures this is 0.21 of the height, which is near enough to use
+one figure for both sides.)"""
 
 MOST_BLOBS = 3
-"""A random map has one blob up to so many."""
+"""The largest number of blobs in a random map; the smallest is 1."""
 
 
 def inverted(seed: int, saliency: Tensor, name: str) -> Tensor:
-    """`max + min - map`: on the min-max scale 1 - map. An all-equal map, a blank one too, comes out as it was."""
+    """Return `max + min - map`, which is 1 - map on the min-max scale; an all-equal map, also a blank one, stays."""
     low, high = saliency.aminmax()
     return (low + high - saliency).clamp(low, high)
 
 
 def centre(seed: int, saliency: Tensor, name: str) -> Tensor:
-    """The same Gaussian in the middle for every image, stretched to its shape; an all-equal map stays as it is.
+    """Return the same Gaussian in the middle for every image, stretched to its shape; an all-equal map stays as it is.
 
-    Symmetric once the image is square, as the centre baseline of the MIT saliency benchmark (Judd, Durand and
-    Torralba 2012); its width is `CENTRE_SIGMA`.
+    The Gaussian is symmetric once the image is made square, like the centre baseline of the MIT saliency benchmark
+    (Judd, Durand and Torralba 2012). Its width is `CENTRE_SIGMA`.
     """
     if not varies(saliency):
         return saliency
@@ -44,10 +46,11 @@ def centre(seed: int, saliency: Tensor, name: str) -> Tensor:
 
 
 def blobs(seed: int, saliency: Tensor, name: str) -> Tensor:
-    """One to `MOST_BLOBS` Gaussian blobs anywhere; an all-equal map stays as it is.
+    """Return one to `MOST_BLOBS` Gaussian blobs anywhere; an all-equal map stays as it is.
 
-    How many there are, where, and their proportions are a function of (seed, id); their common scale is chosen so that
-    as many pixels lie above half of the maximum as in the image's own map (to pixels at exactly the same distance).
+    The number of blobs, their places and their proportions are a function of (seed, id). Their common scale is chosen
+    so that as many pixels lie above half of the maximum as in the image's own map on the min-max scale; only pixels at
+    exactly the same distance may change that number.
     """
     if not varies(saliency):
         return saliency
@@ -66,19 +69,20 @@ def blobs(seed: int, saliency: Tensor, name: str) -> Tensor:
 
 
 def boxes(seed: int, saliency: Tensor, name: str) -> Tensor:
-    """1 in the bounding box of each marked region, else 0, as the grain `boundary` of `salign.maps.granularity`.
+    """Return 1 in the bounding box of each marked region and 0 elsewhere, as `salign.maps.granularity.boundary` does.
 
-    A map whose boxes would fill the whole image, and an all-equal one, stays as it is.
+    A map whose boxes would fill the whole image stays as it is, and so does an all-equal map.
     """
     boxed = boundary(saliency)
     return boxed if varies(saliency) and varies(boxed) else saliency
 
 
 def dilated(seed: int, saliency: Tensor, name: str, share: float) -> Tensor:
-    """Grown by `share` of each side: every pixel gets the largest value within so many rows and columns of it.
+    """Grow the map by `share` of each side: every pixel gets the largest value within so many rows and columns of it.
 
-    This is grey dilation by a rectangle; of a mask it is the usual one. The distances are rounded to pixels, at least
-    one. A map that would become all-equal grows half as far, as often as needed; an all-equal one stays as it is.
+    This is grey dilation by a rectangle, which for a mask is the usual dilation. The distances are rounded to pixels,
+    to at least one. If the map would become all-equal, the distances are halved as often as needed. An all-equal map
+    stays as it is.
     """
     if not varies(saliency):
         return saliency
@@ -94,12 +98,14 @@ def dilated(seed: int, saliency: Tensor, name: str, share: float) -> Tensor:
 
 
 def shifted(seed: int, saliency: Tensor, name: str, share: float) -> Tensor:
-    """Moved by `share` of the sides in a direction that is a function of (seed, id), the same for every share.
+    """Move the map by `share` of the sides in a direction that is a function of (seed, id), the same for every share.
 
-    What leaves is lost, zeros come in. At an angle t it is `share * height * sin t` down and `share * width * cos t` to
-    the right, rounded to pixels, where a side's share is at least one pixel. If nothing that was marked (at or above
-    half of the maximum) would be left, the map moves the opposite way, else mirrored upside down, else sideways, and if
-    that does not help half as far, as often as needed. An all-equal map stays as it is.
+    What leaves the image is lost, and zeros come in. With the angle t of the direction, the map moves `share * height *
+    sin t` down and `share * width * cos t` to the right, rounded to pixels; the share of a side is at least one pixel.
+
+    If nothing that was marked (at or above half of the maximum) would be left, the map moves in the opposite direction;
+    if that does not help, with only the vertical move reversed; then with only the horizontal move reversed; then half
+    as far, as often as needed. An all-equal map stays as it is.
     """
     if not varies(saliency):
         return saliency
@@ -117,7 +123,7 @@ def shifted(seed: int, saliency: Tensor, name: str, share: float) -> Tensor:
 
 
 def _moved(saliency: Tensor, down: int, right: int) -> Tensor:
-    """`(H, W)` -> the same shape: moved by whole pixels, zeros where nothing comes from."""
+    """Move a map `(H, W)` by whole pixels, with zeros where nothing moves to."""
     moved = torch.zeros_like(saliency)
     height, width = saliency.shape
     if abs(down) < height and abs(right) < width:
@@ -127,11 +133,11 @@ def _moved(saliency: Tensor, down: int, right: int) -> Tensor:
 
 
 def _generator(seed: int, name: str) -> np.random.Generator:
-    """A function of the seed and the id of the image."""
+    """Return a generator that is a function of the seed and the id of the image."""
     digest = hashlib.sha256(f"{seed} {name}".encode()).digest()
     return np.random.default_rng(int.from_bytes(digest[:8]))
 
 
 def _pixels(side: int) -> Tensor:
-    """`(side,)`: middles of the pixels, the side being 1 long."""
+    """Return the middles of the pixels along a side of length 1, `(side,)`."""
     return (torch.arange(side) + 0.5) / side

@@ -1,9 +1,9 @@
-"""Which rows and whose maps a run trains with: subsets, and control maps, wrong or worse than people's own.
+"""The rows and maps that a run trains with: subsets, and control maps that are wrong or worse than people's own.
 
 A control replaces the maps of annotated images only, so that as many images are annotated as before. What it does to
-rows is a function of (manifest, seed); what it does to pixels, of (seed, map, id). A map that is blank or all-equal
-has no shape and counts in no loss; it is never given one, so that as many images count as before, too. Maps that the
-pixels of the training images give cost nobody's time: every image has one.
+rows is a function of (manifest, seed), and what it does to pixels is a function of (seed, map, id). A map that is blank
+or all-equal has no shape and counts in no loss; it is never given a shape, so that as many images count as before. Maps
+made from the pixels of the training images are an exception: they cost nobody's time, so every image gets one.
 """
 
 from __future__ import annotations
@@ -30,23 +30,23 @@ class Control(NamedTuple):
     """What is done to the maps of the training images."""
 
     rows: Callable[[Manifest, int], Manifest] | None = None
-    """`(manifest, seed)`: other maps for the rows; None = each keeps its own."""
+    """`(manifest, seed)` -> the manifest with other maps for its rows; None = each row keeps its own map."""
     pixels: Callable[[int, Tensor, str], Tensor] | None = None
-    """`(seed, map (H, W) in [0, 1], id of the image)`: other values of the same shape; None = as they are."""
+    """`(seed, map (H, W) in [0, 1], id of the image)` -> other values of the same shape; None = the values stay."""
     images: Callable[..., MapChange] | None = None
-    """`(training images, progress)`: what all of them, or all their maps, give each image; None = they are not looked
-    at."""
+    """`(training images, progress)` -> a function that gives each image a map made from all images or all maps; None =
+    this is not done."""
     everywhere: bool = False
-    """Whether `images` gives a map to an image that has none, too."""
+    """Whether `images` also gives a map to an image that has none."""
 
 
 def subset(manifest: Manifest, images: int, seed: int) -> Manifest:
     """Draw `images` rows with the same share of each class (by largest remainder), in the order of the manifest.
 
-    Where images may have several labels, or none, the rows are drawn from all alike.
+    If images may have several labels, or none, the rows are drawn from all rows without regard to labels.
 
     Raises:
-        SalignError: fewer rows than asked for, or a class would be left without any.
+        SalignError: there are fewer rows than asked for, or a class would be left without any.
     """
     if images > len(manifest):
         raise SalignError(
@@ -69,14 +69,15 @@ def subset(manifest: Manifest, images: int, seed: int) -> Manifest:
 def keep_maps(manifest: Manifest, share: float, seed: int) -> Manifest:
     """Take the maps away from all but a share of the annotated images; no row is lost.
 
-    One order of the annotated images, a function of `seed`, is cut after `round(share * N)` of them, at least one: so
-    what is kept at 5 % is among what is kept at 10 %. The i-th of the n of a class stands at (i - 1/2) / n (the method
-    of Sainte-Laguë, Webster), so that wherever the order is cut every class has the same share, to rounding. Where
-    images may have several labels, or none, the order is drawn for all alike.
+    The annotated images are put into an order that is a function of `seed`, and the first `round(share * N)` of them,
+    at least one, keep their maps. So the images that keep a map at 5 % are among those that keep one at 10 %. In this
+    order, the i-th of the n images of a class stands at (i - 1/2) / n (the method of Sainte-Laguë or Webster), so that
+    every class has the same share, up to rounding, wherever the order is cut. If images may have several labels, or
+    none, the order is drawn without regard to labels.
 
     Args:
         manifest: the training rows.
-        share: in [0, 1]; 0 = no map at all.
+        share: in [0, 1]; 0 = no image keeps its map.
         seed: decides the order.
     """
     order = _fair_order(manifest, seed)
@@ -87,16 +88,16 @@ def keep_maps(manifest: Manifest, share: float, seed: int) -> Manifest:
 
 
 def noisy_labels(manifest: Manifest, share: float, classes: Sequence[str], seed: int) -> Manifest:
-    """Give `round(share * N)` rows, drawn at random, the label of another class, each other class equally likely.
+    """Give `round(share * N)` rows, drawn at random, the label of another class, all of which are equally likely.
 
-    This is symmetric label noise, as studies of wrong labels add it on purpose. Rows that are wrong at a lower share
-    are wrong at a higher one, too.
+    This is symmetric label noise, which studies of wrong labels add on purpose. Rows with a wrong label at one share
+    have the same wrong label at every higher share.
 
     Args:
-        manifest: the training rows, one label each.
+        manifest: the training rows, each with one label.
         share: in [0, 1].
-        classes: the class names, two at least.
-        seed: decides which rows, and which labels.
+        classes: the class names, at least two.
+        seed: decides which rows get a wrong label, and which label they get.
     """
     generator = np.random.default_rng(seed)
     order, steps = generator.permutation(len(manifest)), generator.integers(1, len(classes), len(manifest))
@@ -108,19 +109,20 @@ def noisy_labels(manifest: Manifest, share: float, classes: Sequence[str], seed:
 
 
 def shuffled(manifest: Manifest, seed: int, share: float = 1.0) -> Manifest:
-    """Give every annotated image, or a share of them, the map of another one: a random cycle through all of these.
+    """Give every annotated image, or a share of them, the map of another one, in a random cycle through them.
 
-    Where several rows are of one image, such as everybody's maps of it, a row that got a map of its own image swaps
-    with a random one of others. Only an image with more than half of these rows keeps maps of its own, as few as can
-    be.
+    If several rows are of the same image, such as one for each annotator, a row that gets a map of its own image swaps
+    maps with a random row in the cycle. Only an image with more than half of the shuffled rows keeps maps of its own,
+    as few as possible.
 
-    Those that keep their own map are those that keep one in `keep_maps` at 1 - share (to rounding): so what is shuffled
-    at 25 % is among what is shuffled at 50 %, of each class alike, and wrong maps can be compared with none.
+    With a share below 1, the images that keep their own map are those that keep one in `keep_maps` at 1 - share, up to
+    rounding. So the images that are shuffled at 25 % are among those that are shuffled at 50 %, each class has the same
+    share of them, and wrong maps can be compared with no maps.
 
     Args:
         manifest: the training rows.
         seed: decides the order and the cycle.
-        share: in (0, 1]; of the annotated images, but never fewer than two of them.
+        share: share of the annotated images that are shuffled, in (0, 1]; at least two images always are.
 
     Raises:
         SalignError: fewer than two images have a map.
@@ -131,7 +133,7 @@ def shuffled(manifest: Manifest, seed: int, share: float = 1.0) -> Manifest:
     if share < 1:
         own = max(1, math.floor(round((1 - share) * len(annotated), 6) + 0.5))  # 1 - 0.9 is not quite 0.1
         fair = _fair_order(manifest, seed)
-        second = np.flatnonzero(images[fair] != images[fair[-1]])[-1]  # from here on there are two images
+        second = np.flatnonzero(images[fair] != images[fair[-1]])[-1]  # the rows from here on are of two images
         annotated = np.sort(fair[min(own, second) :])
     generator = np.random.default_rng(seed)
     order = generator.permutation(annotated)
@@ -139,9 +141,9 @@ def shuffled(manifest: Manifest, seed: int, share: float = 1.0) -> Manifest:
 
 
 def shuffled_within(manifest: Manifest, seed: int) -> Manifest:
-    """Give every annotated image the map of another one of its class: a random cycle through each class.
+    """Give every annotated image the map of another one of its class, in a random cycle through each class.
 
-    Several rows of one image are treated as by `shuffled`.
+    Several rows of the same image are treated as in `shuffled`.
 
     Raises:
         SalignError: a class has a single image with a map, which no other can replace.
@@ -163,12 +165,13 @@ def shuffled_within(manifest: Manifest, seed: int) -> Manifest:
 
 
 def shuffled_across(manifest: Manifest, seed: int) -> Manifest:
-    """Give every annotated image the map of one of another class, each map once.
+    """Give every annotated image the map of an image of another class; each map is used once.
 
-    A cycle through all is drawn; then an image that got a map of its own class c swaps with a random image that is not
-    of c and did not get one of c. While c has no more than half of the maps there are always enough of these. Where it
-    has more, as few as possible keep a map of their class (twice its number less all), of another image even so.
-    Several rows of one image are treated as by `shuffled`.
+    A random cycle through all annotated images is drawn. Then every image that got a map of its own class c swaps maps
+    with a random image that is not of c and did not get a map of c. There are always enough of these as long as c has
+    no more than half of the maps. If c has more, as few images as possible keep a map of their class (twice the number
+    of maps of c, less the number of all maps), and even these get the map of another image. Several rows of the same
+    image are treated as in `shuffled`.
 
     Raises:
         SalignError: fewer than two classes have maps.
@@ -190,7 +193,7 @@ def shuffled_across(manifest: Manifest, seed: int) -> Manifest:
 
 
 def _strata(manifest: Manifest) -> np.ndarray:
-    """`(N,)` text: the class of each image; the same for all where an image may have several."""
+    """Return `(N,)` text: the class of each image, or the same text for all if an image may have several labels."""
     if manifest.multi_label:
         return np.full(len(manifest), "")
     return manifest.table["label"].to_numpy(dtype=str)
@@ -201,18 +204,19 @@ def _annotated(manifest: Manifest) -> np.ndarray:
 
 
 def _images(manifest: Manifest) -> np.ndarray:
-    """`(N,)` numbers of the images: rows of one path are of one image."""
+    """Return `(N,)` numbers of the images; rows with the same path are of the same image."""
     return pd.factorize(manifest.table["path"])[0]
 
 
 def _of_other_images(
     images: np.ndarray, takers: np.ndarray, givers: np.ndarray, generator: np.random.Generator
 ) -> np.ndarray:
-    """Givers such that no taker gets a map of its own image, where that is possible.
+    """Change the givers so that no taker gets a map of its own image, where that is possible.
 
-    A swap takes a clash away and makes no other: neither of its rows gets a map of its own image. Nothing is drawn
-    where there is no clash. A swap leaves the classes that maps come from as far from those that they go to, since only
-    a class with more than half of the maps can clash after `shuffled_across`, and every pair then has a row of it.
+    A swap removes a clash and makes no new one, because neither of its rows gets a map of its own image. Nothing is
+    drawn if there is no clash. A swap does not undo `shuffled_across`: after that, only images of a class with more
+    than half of the maps can clash, every pair of a taker and a giver then has a row of that class, and so a swap
+    leaves as many maps within their class as before.
     """
     for image in np.unique(images[takers[images[takers] == images[givers]]]):
         givers = _swapped(images, image, takers, givers, generator)
@@ -222,7 +226,7 @@ def _of_other_images(
 def _swapped(
     kinds: np.ndarray, kind: object, takers: np.ndarray, givers: np.ndarray, generator: np.random.Generator
 ) -> np.ndarray:
-    """Givers such that takers of a kind that had givers of it swap with random pairs in which neither is of it."""
+    """Swap givers between pairs whose taker and giver are both of a kind, and random pairs in which neither is."""
     takes, gives = kinds[takers] == kind, kinds[givers] == kind
     same, free = np.flatnonzero(takes & gives), np.flatnonzero(~takes & ~gives)
     partners = generator.permutation(free)[: len(same)]
@@ -233,8 +237,8 @@ def _swapped(
 
 
 def _fair_order(manifest: Manifest, seed: int) -> np.ndarray:
-    """Positions of the annotated images in an order that gives every class its share wherever it is cut."""
-    order = np.random.default_rng([seed, 1]).permutation(_annotated(manifest))  # the first of equals, too, is drawn
+    """Return the positions of the annotated images in an order that gives every class its share wherever it is cut."""
+    order = np.random.default_rng([seed, 1]).permutation(_annotated(manifest))  # also breaks ties at random
     labels = _strata(manifest)[order]
     rank = np.empty(len(order))
     for name in np.unique(labels):
@@ -244,7 +248,7 @@ def _fair_order(manifest: Manifest, seed: int) -> np.ndarray:
 
 
 def _moved(manifest: Manifest, takers: np.ndarray, givers: np.ndarray) -> Manifest:
-    """The rows at `takers` get the maps of those at `givers`, and whose they are."""
+    """Give the rows at `takers` the maps of the rows at `givers`, with the provenance of these maps."""
     changed = {}
     for column in ("saliency", PROVENANCE):
         if column in manifest.table:
@@ -258,7 +262,7 @@ def _with_maps(manifest: Manifest, maps: pd.Series) -> Manifest:
 
 
 def _change_pixels(name: str, *arguments: Any, **options: Any) -> Tensor:
-    """Call a function of `salign.data.controls.pixels`, which loads torch, when there is a map to change."""
+    """Call a function of `salign.data.controls.pixels`, which is imported only now because it loads torch."""
     from salign.data.controls import pixels
 
     changed: Tensor = getattr(pixels, name)(*arguments, **options)
@@ -266,14 +270,14 @@ def _change_pixels(name: str, *arguments: Any, **options: Any) -> Tensor:
 
 
 def _learn_maps(method: str, *arguments: Any, **options: Any) -> MapChange:
-    """Call `learn_maps` of `salign.data.controls.from_pixels`, which loads torch and scikit-learn, when it is asked."""
+    """Call `learn_maps`, whose module is imported only now because it loads torch and scikit-learn."""
     from salign.data.controls.from_pixels import learn_maps
 
     return learn_maps(method, *arguments, **options)
 
 
 def _class_templates(*arguments: Any, **options: Any) -> MapChange:
-    """Call `class_templates` of `salign.data.controls.from_maps`, which loads torch, when it is asked."""
+    """Call `class_templates`, whose module is imported only now because it loads torch."""
     from salign.data.controls.from_maps import class_templates
 
     return class_templates(*arguments, **options)
@@ -299,8 +303,8 @@ BY_SHARE: dict[str, Callable[[float], Control]] = {
     "dilated": lambda share: Control(pixels=functools.partial(_change_pixels, "dilated", share=share)),
     "shifted": lambda share: Control(pixels=functools.partial(_change_pixels, "shifted", share=share)),
 }
-"""The same for names with a share in (0, 1] behind them, written NAME@SHARE: of the annotated images in
-`shuffled@0.25`, of the sides of each image in `dilated@0.1` and `shifted@0.1`."""
+"""The same for names that take a share in (0, 1], written NAME@SHARE. It is a share of the annotated images in
+`shuffled@0.25`, and of the sides of each image in `dilated@0.1` and `shifted@0.1`."""
 
 
 def find_control(text: str) -> tuple[str, Control]:
@@ -310,7 +314,8 @@ def find_control(text: str) -> tuple[str, Control]:
         The shortest way to write it (`shuffled` for `shuffled@1.0`), and the control.
 
     Raises:
-        SalignError: no such name, a share that is none, or one that is missing or too much.
+        SalignError: there is no such name, the name takes no share, or its share is missing or not a number above 0 and
+            at most 1.
     """
     name, at, behind = text.partition("@")
     if not at and name in CONTROLS:

@@ -139,7 +139,7 @@ def clone_set(
     except OSError as error:
         raise SalignError(f"cannot write the clones to {out}: {error.strerror or error}") from error
     root = common_folder(manifest.root, out.resolve())
-    if region != "all":  # maps of single people lie where they lay
+    if region != "all":  # the maps of single people stay where they are
         table = move_root(rows, root).assign(path=table["path"], saliency=table["saliency"])
     table = table.assign(path=[relative_path(path, root) for path in table["path"]])
     table = table.assign(saliency=[path and relative_path(path, root) for path in table["saliency"]])

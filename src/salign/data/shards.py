@@ -36,8 +36,9 @@ MOST_BYTES = 8 * 2**30 - 1
 def write_shards(manifest: Manifest, folder: Path | str, size: int = 1000, *, progress: bool = False) -> Path:
     """Write a data set as shards, with a manifest and an index of them; the rows of the manifest keep their order.
 
-    Each shard has rows of one split and is named after it, such as `train-000000.tar`. The index is written last, so
-    that a folder with an index is complete.
+    A shard is named after the split of its rows, such as `train-000000.tar`, with `_` in place of characters other than
+    ASCII letters and digits; splits that get the same name in this way share shards. The index is written last, so that
+    a folder with an index is complete.
 
     Args:
         manifest: the data set.

@@ -120,7 +120,7 @@ class Report:
         splits = set(self.sound_rows.splits)
         missing = [split for split in _USED if split not in splits]
         if splits - {"train", "val"} and "test" in missing:
-            missing.remove("test")  # one of the others is what is measured on
+            missing.remove("test")  # any other split can be measured on
         return [f"no row is of the split {split!r}: {_USED[split]}" for split in missing]
 
     @property

@@ -37,14 +37,14 @@ Words = npt.NDArray[np.uint64]
 
 
 class Fingerprint(NamedTuple):
-    """What is kept of a picture."""
+    """What is kept of a picture to compare it with others."""
 
     digest: bytes
     """16 bytes, equal for equal pixels of equal size."""
     codes: tuple[int, int] | None
     """64-bit codes of the whole picture and of its centre; None for a picture too plain to compare."""
     thumbnails: bytes
-    """Standardised 16 x 16 thumbnails of both, int8; empty where `codes` is None."""
+    """Standardised 16 x 16 thumbnails (int8) of the whole picture and of its centre; empty if `codes` is None."""
 
 
 class NearPair(NamedTuple):

@@ -63,7 +63,7 @@ def blobs(seed: int, saliency: Tensor, name: str) -> Tensor:
         distance = torch.minimum(distance, down[:, None] + right)
     distance = distance - distance.min()
     above = int((min_max(saliency) > 0.5).sum())
-    half = distance.flatten().kthvalue(above + 1).values  # of the first pixel that is not to be above one half
+    half = distance.flatten().kthvalue(above + 1).values  # the first pixel that must not be above one half
     half = half.clamp(min=torch.finfo(half.dtype).tiny)
     return torch.exp2(-distance / half)
 

@@ -88,7 +88,7 @@ def with_new_maps(
     table = move_root(manifest, root).drop(columns="row").assign(saliency=names)
     if whose is not None:
         table[PROVENANCE] = [whose(i) for i in range(len(manifest))]
-        table = table.drop(columns=CONFIDENCE, errors="ignore")  # a machine was sure of the old maps, not of these
+        table = table.drop(columns=CONFIDENCE, errors="ignore")  # it was about the old maps
     manifest_made = Manifest.of(table, root, target.name, multi_label=manifest.multi_label)
     manifest_made.write(target)
     return manifest_made

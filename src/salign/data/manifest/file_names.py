@@ -76,8 +76,9 @@ def slugs(names: Sequence[str], reserved: Set[str] = frozenset(), known: Iterabl
     """Turn names into parts of file names and of column names, which differ even if case is ignored.
 
     The ending of a picture is removed first. A plain name then stays as it is, and any other name gets a digest. A name
-    is plain if it consists of at most 60 ASCII letters, digits, `_`, `.` and `-`, is not reserved by Windows for a
-    device, and does not end like the name of a column of provenance.
+    is plain if it consists of at most 60 ASCII letters, digits, `_`, `.` and `-`, has no dot at its start or end and no
+    two dots in a row, is not reserved by Windows for a device, and does not end like the name of a column of
+    provenance.
 
     Args:
         names: names, each of them different.

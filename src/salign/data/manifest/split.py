@@ -134,9 +134,9 @@ def divide(
     This is iterative stratification (Sechidis, Tsoumakas & Vlahavas, ECML 2011, algorithm 1), with groups instead of
     images. The label with the fewest rows left is dealt out first. Its groups come in the order of how many rows of the
     label they have, the largest first; equal groups are in an order drawn with the seed. Each group goes to the split
-    that still wants most rows of that label or, if splits are equal in this, most rows overall. A label that has at
-    least as many groups as there are splits is in every split. If some rows of a group have a split already, the other
-    rows of the group get the most frequent of these splits.
+    that still wants most rows of that label or, if splits are equal in this, most rows overall. If a label has at least
+    as many groups as there are splits, every split wants at least one row of it. If some rows of a group have a split
+    already, the other rows of the group get the most frequent of these splits.
 
     Args:
         manifest: rows without a split have `NO_SPLIT`, as `Manifest.read(..., unsplit=True)` gives them.

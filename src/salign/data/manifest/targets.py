@@ -21,10 +21,10 @@ _IDS = ("id", "images")
 def read_targets(path: Path | str, ids: Sequence[str], labels: np.ndarray, classes: Sequence[str]) -> np.ndarray:
     """Read the probability of each class for the images of a training set.
 
-    The table has a column `id` and one column for each class, with the name of the class. Other columns, and rows of
-    other images, are ignored. An image that is not in the table gets probability 1 for its labels and 0 for all other
-    classes. If each image has one label, its probabilities must sum to 1 to within `ROUNDING`, and are divided by
-    their sum.
+    The table has a column `id` and one column for each class, with the name of the class. Other columns are ignored,
+    and rows of other images are checked but not used. An image that is not in the table gets probability 1 for its
+    labels and 0 for all other classes. If each image has one label, its probabilities must sum to 1 to within
+    `ROUNDING`, and are divided by their sum.
 
     Args:
         path: CSV or Parquet.

@@ -33,7 +33,7 @@ def patient(path: str | Path) -> str:
     Raises:
         SalignError: the path does not exist, or is not a regular file.
     """
-    with open_file(path, limit=None) as file:  # before any library opens it: it may be a pipe
+    with open_file(path, limit=None) as file:  # refuses a pipe before any library opens it
         if not is_dicom(path, file):
             return ""
         try:
@@ -100,8 +100,8 @@ def _read(file: IO[bytes], check_size: Callable[[int, int], tuple[int, int]], py
         tags = ", ".join(f"{tag} {dataset[tag].value}" for pair in _PAIRS for tag in pair if tag in dataset)
         raise ValueError(f"its values span {low:g} to {high:g} after {tags or 'the lookups'}: no picture comes of that")
     scaled = np.clip((values - low) / (high - low), 0.0, 1.0).astype(np.float32)
-    # With a falling rescale, the lowest stored bits, to which pydicom maps the lower end of a window, are the highest
-    # value.
+    # pydicom maps the lower end of a window to the lowest stored bits, which give the highest value if the rescale
+    # falls.
     turned = _falls(dataset)
     return 1.0 - scaled if (kind == "MONOCHROME1") != turned else scaled
 

@@ -155,7 +155,7 @@ def _opened(file: IO[bytes]) -> Iterator[Image.Image]:
     with Image.open(file, formats=FORMATS) as picture:
         _checked_size(picture.height, picture.width)
         frames = getattr(picture, "n_frames", 1)
-        if frames > 1 and picture.format != "MPO":  # a JPEG with a preview in it
+        if frames > 1 and picture.format != "MPO":  # MPO is a JPEG with a preview in it
             raise ValueError(f"it holds {frames} pages or frames; save the one you mean as a file")
         yield picture
 

@@ -23,6 +23,8 @@ def from_csv(
 ) -> Manifest:
     """Read a table as a manifest by renaming its columns; all other columns stay as free columns.
 
+    A column of the table whose name a renamed column takes is dropped, and so are the columns in `labels`.
+
     Args:
         table: The file.
         root: Folder that the paths are relative to; the folder of the file when None.

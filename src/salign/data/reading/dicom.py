@@ -117,7 +117,7 @@ def _header(file: IO[bytes], pydicom: ModuleType, **options: Any) -> Any:
 def _check_deflated(file: IO[bytes], pydicom: ModuleType) -> None:
     """Refuse a deflated file that is too large when unpacked, because pydicom unpacks it in one piece."""
     pydicom.filereader.read_preamble(file, False)
-    meta = pydicom.filereader._read_file_meta_info(file)  # leaves the file at the start of the part that is deflated
+    meta = pydicom.filereader._read_file_meta_info(file)  # leaves the file at the start of what may be deflated
     if meta.get("TransferSyntaxUID") != pydicom.uid.DeflatedExplicitVRLittleEndian:
         return
     packed, size, unpacker = file.read(), 0, zlib.decompressobj(-zlib.MAX_WBITS)

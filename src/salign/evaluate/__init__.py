@@ -1,6 +1,7 @@
-"""Figures with intervals, from a table of predictions or from plain arrays, and how to compare two arms.
+"""Figures of a classifier with intervals, from a table of predictions or from arrays, and comparisons of two arms.
 
-What needs maps or a model is imported by its module: `agreement`, `annotators`, `consistency`, `reliance`.
+Functions that need maps or a model are imported from their own modules: `agreement`, `annotators`, `consistency` and
+`reliance`.
 """
 
 from __future__ import annotations

@@ -1,16 +1,18 @@
-"""Map against map: how much a model's salience maps agree with those of people.
+"""Metrics of how much a model's saliency maps agree with the maps of people.
 
-Every metric takes model maps `(N, h, w)` of any scale, signed ones too, and human maps `(N, H, W)` >= 0, where 0 is
-"not marked", and gives `(N,)` float64. What all of them share:
+Every metric takes model maps `(N, h, w)` of any scale, signed ones too, and human maps `(N, H, W)` >= 0, where 0 means
+"not marked". It returns `(N,)` float64. All metrics share these rules:
 
 - Model maps are brought to the size of the human maps (`salign.maps.resize`: area to shrink, bilinear to grow) and
-  scaled to [0, 1] by `min_max`, as the CYBORG loss scales them; no metric depends on their scale or offset. To count
-  positive evidence only, give `model.clamp(min=0)`.
-- The *marked* pixels of a human map are those at or above half its maximum (`marked`): a mask marks itself, a soft map
-  its cores. They stand for the fixations where a metric was made for fixations; fixation counts go in as `counts > 0`.
-- A human map that is blank or constant says nothing of where: NaN. A constant model map is NaN where a metric divides
-  by its spread (cc, spearman, nss); elsewhere it is uniform, and scores what chance scores.
-- Ties are shared out fairly, so that no result depends on the order of the pixels.
+  scaled to [0, 1] by `min_max`, as the CYBORG loss scales them. No metric depends on the scale or offset of the model
+  maps. To count positive evidence only, pass `model.clamp(min=0)`.
+- The *marked* pixels of a human map are those at or above half of its maximum (`marked`). In a binary mask, these are
+  the pixels of the mask; in a soft map, they are its cores. They take the place of fixations in the metrics that were
+  made for fixations. Fixation counts are passed as `counts > 0`.
+- A human map that is blank or constant does not say where to look, so every metric is NaN for it. For a constant model
+  map, the metrics that divide by its spread (cc, spearman, nss) are NaN. All other metrics treat it as a uniform map,
+  which scores what chance scores.
+- Tied pixels share the result equally, so that no result depends on the order of the pixels.
 
 Formulas: Bylinskii et al. 2019, "What do different evaluation metrics tell us about saliency models?", TPAMI (B19).
 """
@@ -30,50 +32,59 @@ from salign.errors import SalignError
 from salign.maps import min_max, resize, sum_to_one, varies
 
 Metric = Callable[[Tensor, Tensor], Tensor]
-"""`(model (N, h, w), human (N, H, W)) -> (N,)` float64."""
+"""A metric of agreement: `(model (N, h, w), human (N, H, W)) -> (N,)` float64."""
 
 EPSILON = torch.finfo(torch.float64).eps
-"""2.2e-16, which keeps `kl` finite where a model map is 0, as in the code of B19."""
+"""2.2e-16. It keeps `kl` finite where a model map is 0, as in the code of B19."""
 
 TOLERANCE = 0.024
-"""Share of the diagonal: the 15 pixels of Zhang et al. 2018 on a PASCAL VOC image of 500 x 375."""
+"""Default tolerance of `pointing`, as a share of the map's diagonal.
+
+It corresponds to the 15 pixels of Zhang et al. 2018 on a PASCAL VOC image of 500 x 375.
+"""
 
 _PIXELS = 2**16
-"""Pixels that `agreement` handles at once: what stays in the cache is a quarter faster than all of it together."""
+"""Number of pixels that `agreement` handles at once.
+
+Blocks that stay in the cache are a quarter faster than all maps together.
+"""
 
 _STEP = 2.0**-32
-"""Model maps are rounded to this, so that a plateau is still one after the interpolation: its pixels are tied."""
+"""Model maps are rounded to multiples of this step, so that the pixels of a plateau are still tied after resizing."""
 
 _SMALLEST = 6
 """Side of the smallest map that the mirrored 11-pixel window of SSIM fits."""
 
 
 def pearson(model: Tensor, human: Tensor) -> Tensor:
-    """CC, Pearson's correlation over the pixels, in [-1, 1] (B19)."""
+    """Return CC, Pearson's correlation over the pixels, in [-1, 1] (B19)."""
     scaled, people, shaped = _pair(model, human)
     return _or_nan(_correlation(scaled, people), shaped & varies(scaled))
 
 
 def spearman(model: Tensor, human: Tensor) -> Tensor:
-    """Pearson's correlation of the ranks, equal values sharing their mean rank, in [-1, 1] (Fel et al. 2022 use it)."""
+    """Return Pearson's correlation of the pixels' ranks, in [-1, 1] (used by Fel et al. 2022).
+
+    Equal values share their mean rank.
+    """
     scaled, people, shaped = _pair(model, human)
     return _or_nan(_correlation(_ranks(scaled), _ranks(people)), shaped & varies(scaled))
 
 
 def similarity(model: Tensor, human: Tensor) -> Tensor:
-    """SIM, the intersection of the two maps as distributions, in [0, 1] (B19; Judd et al. 2012).
+    """Return SIM, the intersection of the two maps as distributions, in [0, 1] (B19; Judd et al. 2012).
 
-    The human map is divided by its sum and keeps its own zero; B19 shift its minimum to 0 first.
+    The human map is divided by its sum and keeps its own zero, whereas B19 first shift its minimum to 0.
     """
     scaled, people, shaped = _pair(model, human)
     return _or_nan(torch.minimum(distribution(scaled), sum_to_one(people)).sum((1, 2)), shaped)
 
 
 def kl(model: Tensor, human: Tensor) -> Tensor:
-    """Kullback-Leibler divergence of the human distribution from the model's, >= 0 up to rounding, in nats.
+    """Return the Kullback-Leibler divergence of the human distribution from the model's, in nats.
 
-    `sum_i human_i * log(EPSILON + human_i / (EPSILON + model_i))` (B19). Lower is better. Dear where people
-    marked what the model map sets to 0.
+    `sum_i human_i * log(EPSILON + human_i / (EPSILON + model_i))` (B19). It is >= 0 up to rounding, and lower is
+    better. It is largest where people marked pixels that the model map sets to 0.
     """
     scaled, people, shaped = _pair(model, human)
     expected = sum_to_one(people)
@@ -81,9 +92,10 @@ def kl(model: Tensor, human: Tensor) -> Tensor:
 
 
 def nss(model: Tensor, human: Tensor) -> Tensor:
-    """Normalised scanpath saliency: mean over the marked pixels of the standardised model map (B19).
+    """Return the normalised scanpath saliency: the mean of the standardised model map over the marked pixels (B19).
 
-    In standard deviations of the map (Peters et al. 2005), dividing by the number of pixels; 0 is chance.
+    The unit is one standard deviation of the map (Peters et al. 2005), whose variance is the sum of squares divided by
+    the number of pixels. Chance scores 0.
     """
     scaled, people, shaped = _pair(model, human)
     inside, mean = marked(people), scaled.mean((1, 2))
@@ -92,10 +104,11 @@ def nss(model: Tensor, human: Tensor) -> Tensor:
 
 
 def auc_judd(model: Tensor, human: Tensor) -> Tensor:
-    """Area under the ROC curve of marked against all other pixels, in [0, 1], 0.5 is chance (Judd et al. 2009; B19).
+    """Return the area under the ROC curve of marked against all other pixels, in [0, 1] (Judd et al. 2009; B19).
 
-    The exact area, ties counting half (Mann-Whitney U): what the random jitter of the original code aims at. That code
-    puts a threshold at the n marked pixels only, and so adds up to 1 / 2n.
+    Chance scores 0.5. This is the exact area, in which ties count half (Mann-Whitney U); the random jitter of the
+    original code aims at the same value. The original code puts thresholds only at the values of the n marked pixels,
+    and so adds up to 1 / 2n to the area.
     """
     scaled, people, shaped = _pair(model, human)
     inside = marked(people)
@@ -106,16 +119,16 @@ def auc_judd(model: Tensor, human: Tensor) -> Tensor:
 
 
 def iou(model: Tensor, human: Tensor, share: float | None = None) -> Tensor:
-    """Intersection over union of the most salient pixels of both maps, in [0, 1].
+    """Return the intersection over union of the most salient pixels of both maps, in [0, 1].
 
-    Both regions have k pixels. Where the k-th value is tied, the tied pixels share what is left of the k equally, and
-    the intersection is the expected one.
+    Both regions have k pixels. If several pixels are tied at the k-th value, they share the places that are left
+    equally, and the intersection is its expected size.
 
     Args:
         model: `(N, h, w)`.
         human: `(N, H, W)` >= 0.
         share: k as a share of the area in (0, 1], for both maps (0.1 in Fel et al. 2022); None takes as many pixels as
-            each human map marks.
+            are marked in each human map.
 
     Raises:
         SalignError: `share` is not in (0, 1].
@@ -125,7 +138,10 @@ def iou(model: Tensor, human: Tensor, share: float | None = None) -> Tensor:
 
 
 def dice(model: Tensor, human: Tensor, share: float | None = None) -> Tensor:
-    """Dice coefficient of the same two regions as in `iou`; they are equally large: the share of one in the other."""
+    """Return the Dice coefficient of the same two regions as in `iou`, in [0, 1].
+
+    The regions are equally large, so this is the share of each region that lies in the other one.
+    """
     if share is not None:
         number("share", share, "(0, 1]")
     scaled, people, shaped = _pair(model, human)
@@ -141,24 +157,27 @@ def dice(model: Tensor, human: Tensor, share: float | None = None) -> Tensor:
 
 
 def energy(model: Tensor, human: Tensor) -> Tensor:
-    """Share of the model map's sum that lies in the marked pixels, in [0, 1]: the energy-based pointing game.
+    """Return the share of the model map's sum that lies in the marked pixels, in [0, 1].
 
-    Wang et al. 2020 (Score-CAM), with the marked pixels for the bounding box. A uniform map scores the
-    share of the area that is marked.
+    This is the energy-based pointing game of Wang et al. 2020 (Score-CAM), with the marked pixels in place of the
+    bounding box. A uniform map scores the share of the area that is marked.
     """
     scaled, people, shaped = _pair(model, human)
     return _or_nan((distribution(scaled) * marked(people)).sum((1, 2)), shaped)
 
 
 def pointing(model: Tensor, human: Tensor, tolerance: float = TOLERANCE) -> Tensor:
-    """Pointing game (Zhang et al. 2018): 1 where the model map's maximum hits the marked pixels, else 0.
+    """Play the pointing game (Zhang et al. 2018): 1 where the model map's maximum hits the marked pixels, else 0.
 
-    Where the maximum is tied, the share of the tied pixels that hit.
+    If several pixels share the maximum, the result is the share of them that hit.
 
     Args:
         model: `(N, h, w)`.
         human: `(N, H, W)` >= 0.
-        tolerance: how far from the nearest marked pixel still hits, as a share of the map's diagonal.
+        tolerance: distance from the nearest marked pixel that still counts as a hit, as a share of the map's diagonal.
+
+    Raises:
+        SalignError: `tolerance` is not in [0, 1].
     """
     number("tolerance", tolerance, "[0, 1]")
     scaled, people, shaped = _pair(model, human)
@@ -170,9 +189,9 @@ def pointing(model: Tensor, human: Tensor, tolerance: float = TOLERANCE) -> Tens
 
 
 def ssim(model: Tensor, human: Tensor) -> Tensor:
-    """Structural similarity of both maps scaled to [0, 1], at most 1 (Wang et al. 2004, by torchmetrics).
+    """Return the structural similarity of both maps scaled to [0, 1], at most 1 (Wang et al. 2004, by torchmetrics).
 
-    Gaussian window of sigma 1.5 pixels; NaN for maps below 6 x 6 pixels, which the window does not fit.
+    The Gaussian window has a sigma of 1.5 pixels. Maps below 6 x 6 pixels give NaN, because the window does not fit.
     """
     scaled, people, shaped = _pair(model, human)
     if min(people.shape[1:]) < _SMALLEST or not len(people):
@@ -196,7 +215,7 @@ METRICS: dict[str, Metric] = {
     "pointing": pointing,
     "ssim": ssim,
 }
-"""What `agreement` computes, in the order reported."""
+"""The metrics that `agreement` computes, by name, in the order in which they are reported."""
 
 LABELS = {
     "cc": "Pearson correlation",
@@ -211,7 +230,7 @@ LABELS = {
     "pointing": "pointing game",
     "ssim": "structural similarity",
 }
-"""What to call each metric."""
+"""The name of each metric in words."""
 
 HIGHER_IS_BETTER = frozenset(METRICS) - {"kl"}
 """The metrics that grow with agreement."""
@@ -223,27 +242,28 @@ def agreement(model: Tensor, human: Tensor, metrics: Iterable[str] | None = None
     Args:
         model: `(N, h, w)` any scale, signed or not.
         human: `(N, H, W)` >= 0.
-        metrics: names out of `METRICS`; None for all.
+        metrics: names of metrics in `METRICS`; None for all.
 
     Returns:
-        The name of each metric -> `(N,)` float64, NaN where it has no meaning.
+        The name of each metric -> `(N,)` float64, NaN where the metric is not defined.
 
     Raises:
-        SalignError: an unknown metric, shapes that do not go together, or values that are not finite or negative.
+        SalignError: a metric is unknown, the shapes do not go together, a value is not finite, or a human map has a
+            negative value.
     """
     functions = {name: metric_of(name) for name in (METRICS if metrics is None else metrics)}
     _check(model, human)
     block = max(1, _PIXELS // (human.shape[1] * human.shape[2]))
     parts: dict[str, list[Tensor]] = {name: [] for name in functions}
     for maps, people in zip(model.split(block), human.split(block), strict=True):
-        scaled, people, _ = _pair(maps, people)  # once for all: for the metrics, size and scale are then right
+        scaled, people, _ = _pair(maps, people)  # once for all metrics, which then find the right size and scale
         for name, metric in functions.items():
             parts[name].append(metric(scaled, people))
     return {name: torch.cat(values) for name, values in parts.items()}
 
 
 def metric_of(metric: str | Metric) -> Metric:
-    """Give the metric of that name; a function is returned as it is.
+    """Return the metric of that name; a function is returned as it is.
 
     Raises:
         SalignError: no metric has that name.
@@ -255,14 +275,17 @@ def metric_of(metric: str | Metric) -> Metric:
 
 
 def marked(human: Tensor) -> Tensor:
-    """`(N, H, W)` >= 0 -> bool: the pixels at or above half the map's maximum; none in a blank map."""
+    """Return which pixels of `(N, H, W)` maps >= 0 are at or above half of their map's maximum; none in a blank map."""
     tensors(human=(human, "real (N, H, W)"))
     values("human", human, "[0, inf)")
     return (human >= human.amax((1, 2), keepdim=True) / 2) & (human > 0)
 
 
 def distribution(maps: Tensor) -> Tensor:
-    """`(N, h, w)` of any scale -> float64 >= 0 that sum to one: min-max scaled; uniform for a constant map."""
+    """Turn `(N, h, w)` maps of any scale into float64 distributions >= 0 that sum to one.
+
+    Each map is min-max scaled and divided by its sum; a constant map becomes uniform.
+    """
     tensors(maps=(maps, "real (N, h, w)"))
     scaled = sum_to_one(min_max(maps.double()))
     return torch.where(varies(maps.double())[:, None, None], scaled, 1 / (maps.shape[1] * maps.shape[2]))
@@ -289,10 +312,10 @@ def _check(model: Tensor, human: Tensor) -> None:
 
 
 def _pair(model: Tensor, human: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """Bring both to one size and check them.
+    """Check both stacks of maps and bring the model maps to the size of the human maps.
 
     Returns:
-        The model maps in [0, 1], in steps of `_STEP`; the human maps; and `(N,)` bool: which human maps vary.
+        The model maps in [0, 1], rounded to `_STEP`; the human maps; and `(N,)` bool: which human maps vary.
     """
     _check(model, human)
     people = human.detach().double()
@@ -305,14 +328,14 @@ def _or_nan(values: Tensor, defined: Tensor) -> Tensor:
 
 
 def _correlation(first: Tensor, second: Tensor) -> Tensor:
-    """Pearson's correlation of `(N, H, W)` float64 with another, over the pixels."""
+    """Return Pearson's correlation over the pixels of two stacks of maps `(N, H, W)` float64, `(N,)` in [-1, 1]."""
     first, second = first - first.mean((1, 2), keepdim=True), second - second.mean((1, 2), keepdim=True)
     spread = (first.square().sum((1, 2)) * second.square().sum((1, 2))).sqrt()
     return ((first * second).sum((1, 2)) / spread).clamp(-1, 1)
 
 
 def _ranks(maps: Tensor) -> Tensor:
-    """Ranks from 1 within each of `(N, H, W)` maps, float64; equal values share the mean of their ranks."""
+    """Rank the pixels within each of `(N, H, W)` maps from 1, as float64; equal values share their mean rank."""
     values, order = maps.flatten(1).sort()
     position = torch.arange(values.shape[1], device=values.device).expand_as(values)
     rises = values[:, 1:] != values[:, :-1]
@@ -324,7 +347,10 @@ def _ranks(maps: Tensor) -> Tensor:
 
 
 def _top(maps: Tensor, size: Tensor) -> Tensor:
-    """Membership, float64 in [0, 1], among the `size (N,)` highest pixels of `(N, H, W)`; ties share what is left."""
+    """Return the membership of each pixel, float64 in [0, 1], among the `size (N,)` highest of its `(N, H, W)` map.
+
+    Pixels that are tied at the last place share the places that are left.
+    """
     values = maps.flatten(1).sort(descending=True).values
     last = values.gather(1, (size[:, None] - 1).clamp(min=0))[..., None]
     above, tied = maps > last, maps == last

@@ -1,4 +1,4 @@
-"""Adversarial perturbation: the small change of an image, of all of it or of one side of a region, that costs most."""
+"""Adversarial attacks: the small change of an image, or of one side of its human region, that raises the loss most."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from salign.maps.region import region
 Norm = Literal["linf", "l2"]
 Where = Literal["all", "outside", "inside"]
 PIXEL = 1 / 255
-"""What epsilon and the step size count in: one level of an 8-bit image whose values lie in [0, 1]."""
+"""The unit of epsilon and of the step size: one level of an 8-bit image whose values lie in [0, 1]."""
 _SMALLEST = 1e-12
 
 
@@ -30,28 +30,29 @@ def pgd(
     within: Tensor | None = None,
     start: Tensor | None = None,
 ) -> Tensor:
-    """Climb the loss by projected gradient steps (Madry et al. 2018, arXiv 1706.06083, section 2.1).
+    """Attack images by projected gradient ascent on the loss (PGD; Madry et al. 2018, arXiv 1706.06083, section 2.1).
 
-    Each step adds `step_size * sign(gradient)` ("linf") or `step_size * gradient / |gradient|` ("l2"), and goes back to
-    the nearest image in the ball around the original and in [0, 1]. The network belongs into evaluation mode, or the
-    images of a batch change each other; its parameters get no gradient.
+    Each step adds `step_size * sign(gradient)` ("linf") or `step_size * gradient / |gradient|` ("l2"), and then returns
+    to the nearest image in the ball around the original and in [0, 1]. The network must be in evaluation mode;
+    otherwise the images of a batch influence each other. Its parameters get no gradient.
 
     Args:
-        loss: images `(B, 3, H, W)` -> what each of them loses, `(B,)`; it is called once a step.
+        loss: images `(B, 3, H, W)` -> the loss of each image, `(B,)`; it is called once per step.
         images: `(B, 3, H, W)` in [0, 1].
-        epsilon: radius of the ball, in units of 1/255: of the largest change of a value ("linf"), or of the Euclidean
-            length of the change of an image ("l2").
-        steps: how many, at least 1.
-        step_size: in the unit of epsilon; None = `2.5 * epsilon / steps`, which reaches every place of the ball.
+        epsilon: radius of the ball, in units of 1/255. It bounds the largest change of a value ("linf"), or the
+            Euclidean length of the change of an image ("l2").
+        steps: number of steps, at least 1.
+        step_size: length of a step, in units of 1/255; None = `2.5 * epsilon / steps`, with which the attack can reach
+            every point of the ball.
         norm: "linf" or "l2".
-        within: `(B, 1, H, W)` zeros and ones: where the image may change; None = everywhere.
-        start: `(B, 3, H, W)`: the change to begin with, see `random_start`; None = no change.
+        within: `(B, 1, H, W)` zeros and ones: 1 where the image may change; None = everywhere.
+        start: `(B, 3, H, W)`: the change to start from, see `random_start`; None = no change.
 
     Returns:
-        `(B, 3, H, W)` in [0, 1], without graph.
+        The attacked images `(B, 3, H, W)` in [0, 1], detached.
 
     Raises:
-        SalignError: an argument of another kind, shape or range; or the gradient is not finite.
+        SalignError: an argument has the wrong type, shape or range, or the gradient is not finite.
     """
     function("loss", loss)
     check_ball(epsilon=epsilon, steps=steps, step_size=step_size, norm=norm)
@@ -79,10 +80,10 @@ def pgd(
 
 
 def check_ball(*, epsilon: float, steps: int, step_size: float | None, norm: str) -> None:
-    """Refuse what `pgd` cannot take.
+    """Check the settings of `pgd`.
 
     Raises:
-        SalignError: a number out of its range, or an unknown norm.
+        SalignError: a number is out of its range, or the norm is unknown.
     """
     number("epsilon", epsilon, "(0, inf)")
     number("steps", steps, "[1, inf)", whole=True)
@@ -92,15 +93,19 @@ def check_ball(*, epsilon: float, steps: int, step_size: float | None, norm: str
 
 
 def random_start(numbers: Tensor, *, epsilon: float, norm: Norm = "linf", within: Tensor | None = None) -> Tensor:
-    """A change to begin with: uniform in the ball ("linf"), or uniform on its surface ("l2").
+    """Make a random change to start an attack from: uniform in the ball ("linf"), or uniform on its surface ("l2").
 
-    In as many dimensions as an image has, nearly all of a Euclidean ball lies at its surface.
+    The surface stands for the whole Euclidean ball, because in as many dimensions as an image has, nearly all of the
+    ball lies at its surface.
 
     Args:
-        numbers: `(B, 3, H, W)`, uniform in [0, 1).
+        numbers: `(B, 3, H, W)` random numbers, uniform in [0, 1).
         epsilon: radius of the ball in units of 1/255.
         norm: "linf" or "l2".
-        within: `(B, 1, H, W)` zeros and ones: where the image may change.
+        within: `(B, 1, H, W)` zeros and ones: 1 where the image may change; None = everywhere.
+
+    Returns:
+        The change `(B, 3, H, W)`, to be added to images in [0, 1].
     """
     tensors(numbers=(numbers, "float (B, C, H, W)"), within=(within, "real (B, 1, H, W) or None"))
     number("epsilon", epsilon, "(0, inf)")
@@ -113,15 +118,15 @@ def random_start(numbers: Tensor, *, epsilon: float, norm: Norm = "linf", within
 
 
 def allowed_region(saliency: Tensor, counts: Tensor, where: Where) -> Tensor | None:
-    """Where an image may be attacked: everywhere, or on one side of the human region.
+    """Return where an image may be attacked: everywhere, or on one side of the human region.
 
     Args:
         saliency: `(B, 1, H, W)`, not negative.
-        counts: `(B,)` bool: the images that have a region.
-        where: "all", "outside" or "inside" of the region, as `salign.maps.region.region` marks it.
+        counts: `(B,)` bool: which images have a region.
+        where: "all", or "outside" or "inside" of the region that `salign.maps.region.region` marks.
 
     Returns:
-        `(B, 1, H, W)` zeros and ones, all zeros for an image that has no region; None = everywhere.
+        `(B, 1, H, W)` zeros and ones, all zeros for an image that has no region; None (everywhere) for "all".
     """
     choice("where", where, Where)
     if where == "all":
@@ -133,19 +138,21 @@ def allowed_region(saliency: Tensor, counts: Tensor, where: Where) -> Tensor | N
 def perturbation_effect(
     loss: Callable[[Tensor], Tensor], images: Tensor, attacked: Tensor, *, points: int = 8
 ) -> Tensor:
-    """What each pixel's change adds to the loss: the mean gradient on the straight way, times the change.
+    """Return how much each pixel's change adds to the loss.
 
+    The effect is the change, times the mean gradient on the straight line from the original to the attacked image.
     These are the integrated gradients of Sundararajan et al. 2017 (arXiv 1703.01365, eq. 1 and 3) with the original as
-    the baseline: they sum to `loss(attacked) - loss(images)`, up to the error of the sum.
+    the baseline. The effects of an image sum to `loss(attacked) - loss(images)`, up to the error of approximating the
+    integral by a sum.
 
     Args:
         loss: images `(B, 3, H, W)` -> `(B,)`.
         images: `(B, 3, H, W)` in [0, 1].
-        attacked: `(B, 3, H, W)`: the same after the attack.
-        points: midpoints of as many equal parts of the way.
+        attacked: `(B, 3, H, W)`: the same images after the attack.
+        points: number of equal parts of the line; the gradient is taken at the midpoint of each part.
 
     Returns:
-        `(B, H, W)`, positive where the change raises the loss; the colours are added up.
+        `(B, H, W)`, positive where the change raises the loss; the effects of the colour channels are added up.
     """
     function("loss", loss)
     tensors(images=(images, "float (B, C, H, W)"), attacked=(attacked, "float (B, C, H, W)"))
@@ -159,14 +166,17 @@ def perturbation_effect(
 
 
 def _steepest(gradient: Tensor, norm: Norm) -> Tensor:
-    """The change of length 1 that raises the loss most."""
+    """Return the change of length 1 that raises the loss most."""
     if norm == "linf":
         return gradient.sign()
     return gradient / gradient.flatten(1).norm(dim=1).clamp(min=_SMALLEST).view(-1, 1, 1, 1)
 
 
 def _nearest(attacked: Tensor, images: Tensor, radius: float, norm: Norm) -> Tensor:
-    """Back into the ball, then into [0, 1]: the second brings no value further from the image, which lies there."""
+    """Project attacked images back into the ball, then into [0, 1].
+
+    The second projection moves no value further away from the original image, which lies in [0, 1] itself.
+    """
     change = attacked - images
     if norm == "linf":
         change = change.clamp(-radius, radius)

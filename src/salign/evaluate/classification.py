@@ -1,9 +1,9 @@
 """Figures of a classifier: pure functions on scores or probabilities and labels.
 
-Every function takes numpy arrays (or CPU tensors) and optional bootstrap counts `weights (R, N)` (see `ranking`), and
-returns one number, or `(R,)` numbers for given weights; what is no score, probability or label of that shape is a
-SalignError. A figure that has no meaning for the images at hand, such as
-the AUROC of one class, is NaN.
+Every function takes numpy arrays (or CPU tensors) and optional bootstrap counts `weights (R, N)` (see `ranking`). It
+returns one number, or `(R,)` numbers if weights are given. Scores, probabilities or labels that are not valid, or have
+the wrong shape, raise a SalignError. A figure that is not defined for the images at hand, such as the AUROC of one
+class, is NaN.
 """
 
 from __future__ import annotations
@@ -35,15 +35,18 @@ def _right(predicted: ArrayLike, labels: ArrayLike) -> Array:
 
 
 ECE_BINS = 15
-"""Equal-width bins of the confidence, as in Guo et al. 2017."""
+"""Number of equal-width bins of the confidence, as in Guo et al. 2017."""
 
 
 def auroc(scores: ArrayLike, positive: ArrayLike, weights: ArrayLike | None = None) -> Array:
-    """Area under the ROC curve: the chance that a positive outranks a negative, ties counting half (Mann-Whitney U).
+    """Return the area under the ROC curve (AUROC).
+
+    It is the probability that a positive image scores higher than a negative one, where ties count half (Mann-Whitney
+    U).
 
     Args:
-        scores: `(N,)`: the softmax probability of the positive class, or its logit alone as the public CYBORG code
-            ranks; the two differ in general, since the softmax also looks at the other logits.
+        scores: `(N,)`: the softmax probability of the positive class, or its logit alone, by which the public CYBORG
+            code ranks. The two differ in general, because the softmax also depends on the other logits.
         positive: `(N,)` bool.
         weights: `(R, N)` counts, or None.
     """
@@ -51,21 +54,22 @@ def auroc(scores: ArrayLike, positive: ArrayLike, weights: ArrayLike | None = No
 
 
 def auroc_of(ranking: Ranking) -> Array:
-    """`(R,)` areas from one sort; see `auroc`."""
+    """Return `(R,)` areas under the ROC curve from scores that are already sorted; see `auroc`."""
     won = (ranking.positives * (ranking.passed[:, :-1] + ranking.negatives / 2)).sum(1)
     return ratio(won, ranking.missed[:, -1] * ranking.passed[:, -1])
 
 
 def average_precision(scores: ArrayLike, positive: ArrayLike, weights: ArrayLike | None = None) -> Array:
-    """Mean of the precision at each distinct score, weighted by the recall gained there; no interpolation.
+    """Return the mean of the precision at each distinct score, weighted by the recall gained there.
 
-    NaN without positives, and also without negatives, where it would be 1 whatever the model says.
+    Nothing is interpolated. The result is NaN without positives, and also without negatives, because it would then be 1
+    whatever the model says.
     """
     return match_weights(average_precision_of(Ranking.of(scores, positive, weights)), weights)
 
 
 def average_precision_of(ranking: Ranking) -> Array:
-    """`(R,)` average precisions from one sort; see `average_precision`."""
+    """Return `(R,)` average precisions from scores that are already sorted; see `average_precision`."""
     positives, negatives = ranking.missed[:, -1:], ranking.passed[:, -1:]
     hits = positives - ranking.missed[:, :-1]
     called = hits + negatives - ranking.passed[:, :-1]
@@ -75,28 +79,28 @@ def average_precision_of(ranking: Ranking) -> Array:
 
 
 def accuracy(predicted: ArrayLike, labels: ArrayLike, weights: ArrayLike | None = None) -> Array:
-    """Share of the `(N,)` images whose predicted class number is the label."""
+    """Return the share of the `(N,)` images whose predicted class number is the label."""
     right = _right(predicted, labels)
     times = counts(weights, len(right))
     return match_weights(ratio(times @ right, times.sum(1)), weights)
 
 
 def balanced_accuracy(predicted: ArrayLike, labels: ArrayLike, weights: ArrayLike | None = None) -> Array:
-    """Mean over the classes present among the labels of the share recognised; NaN with fewer than two classes."""
+    """Return the mean recall of the classes that occur among the labels; NaN with fewer than two classes."""
     return match_weights(_recognised(predicted, labels, weights).mean(1), weights)
 
 
 def worst_class_accuracy(predicted: ArrayLike, labels: ArrayLike, weights: ArrayLike | None = None) -> Array:
-    """Lowest share recognised of the classes present among the labels; NaN with fewer than two classes.
+    """Return the lowest recall of the classes that occur among the labels; NaN with fewer than two classes.
 
-    It is the worst-group accuracy of Sagawa et al. (arXiv 1911.08731) where the groups are the classes. The minimum of
-    noisy shares is lower than the lowest true one, the more so the fewer images a class has.
+    It is the worst-group accuracy of Sagawa et al. (arXiv 1911.08731), where the groups are the classes. The minimum of
+    noisy recalls tends to be lower than the lowest true recall, the more so the fewer images a class has.
     """
     return match_weights(_recognised(predicted, labels, weights).min(1), weights)
 
 
 def _recognised(predicted: ArrayLike, labels: ArrayLike, weights: ArrayLike | None) -> Array:
-    """`(R, K)` shares recognised of the classes present among the labels; one column of NaN for a single class."""
+    """Return the `(R, K)` recalls of the classes that occur among the labels; one column of NaN for a single class."""
     truth, right = np.asarray(labels), _right(predicted, labels)
     times = counts(weights, len(right))
     members = truth[:, None] == np.unique(truth)
@@ -106,7 +110,10 @@ def _recognised(predicted: ArrayLike, labels: ArrayLike, weights: ArrayLike | No
 
 
 def brier(probabilities: ArrayLike, positive: ArrayLike, weights: ArrayLike | None = None) -> Array:
-    """Mean squared distance of the `(N,)` probability of the positive class from 0 or 1 (Brier 1950, in [0, 1])."""
+    """Return the Brier score: the mean squared error of the `(N,)` probabilities of the positive class (Brier 1950).
+
+    It lies in [0, 1]; the truth is 0 or 1 for each image.
+    """
     probability, truth = probabilities_in(probabilities, 1), yes_or_no(positive, "positive")
     if probability.shape != truth.shape:
         raise SalignError(f"expected (N,) probabilities and (N,) labels; got {probability.shape} and {truth.shape}")
@@ -116,7 +123,10 @@ def brier(probabilities: ArrayLike, positive: ArrayLike, weights: ArrayLike | No
 
 
 def brier_macro(probabilities: ArrayLike, labels: ArrayLike, weights: ArrayLike | None = None) -> Array:
-    """Mean of `brier` over all K classes, one against the rest: the multi-class Brier score divided by K."""
+    """Return the mean of `brier` over all K classes, each against the rest.
+
+    This is the multi-class Brier score divided by K.
+    """
     table = probabilities_in(probabilities, 2)
     truth = class_numbers(labels, "labels", *table.shape)
     squared = ((table - (truth[:, None] == np.arange(table.shape[1]))) ** 2).mean(1)
@@ -127,11 +137,12 @@ def brier_macro(probabilities: ArrayLike, labels: ArrayLike, weights: ArrayLike 
 def ece(
     probabilities: ArrayLike, labels: ArrayLike, weights: ArrayLike | None = None, *, bins: int = ECE_BINS
 ) -> Array:
-    """Compute the expected calibration error of the answer given (Guo et al. 2017, eq. 3), for any number of classes.
+    """Compute the expected calibration error of the predicted class (Guo et al. 2017, eq. 3).
 
-    The confidence is the highest of the `(N, K)` probabilities; `bins` equal-width bins over [0, 1], closed on the
-    left (the last one on both sides); the gaps |accuracy - mean confidence| are averaged by images. Noise only adds to
-    it, so that few images, and resamples, give values above those of many.
+    It takes any number of classes. The confidence is the highest of the `(N, K)` probabilities. It falls into one of
+    `bins` equal-width bins over [0, 1]; each bin is closed on the left, and the last one on both sides. The error is
+    the mean of the bins' gaps |accuracy - mean confidence|, weighted by their numbers of images. Noise only adds to it,
+    so that few images, and bootstrap resamples, give higher values than many images.
     """
     number("bins", bins, "[1, inf)", whole=True)
     table = probabilities_in(probabilities, 2)
@@ -145,12 +156,12 @@ def ece(
 def one_vs_rest(
     figure: Callable[..., Any], scores: ArrayLike, labels: ArrayLike, weights: ArrayLike | None = None
 ) -> Array:
-    """Macro form of a two-class ranking figure: the plain mean of `figure(scores[:, k], labels == k)`.
+    """Return the macro form of a two-class ranking figure: the plain mean of `figure(scores[:, k], labels == k)`.
 
-    Averages over the classes present among the labels; NaN when there are fewer than two.
+    The mean is taken over the classes that occur among the labels; it is NaN if there are fewer than two.
 
     Args:
-        figure: `auroc`, `average_precision` or `eer`: `(scores (N,), positive (N,), weights) -> values`.
+        figure: `auroc`, `average_precision` or `eer`, a function `(scores (N,), positive (N,), weights) -> values`.
         scores: `(N, K)`.
         labels: `(N,)` class numbers in [0, K).
         weights: `(R, N)` counts, or None.

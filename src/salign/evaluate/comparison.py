@@ -1,7 +1,8 @@
 """Is one arm better than another? Paired comparisons over seeds, and over seeds and test images.
 
-An arm is one way to train, run once per seed. Two arms are paired by seed: same first weights where they can be the
-same, same order of the data. What chance did to both then drops out of their difference.
+An arm is one way to train, run once per seed. Two arms are paired by seed: two runs with the same seed start from the
+same weights, where these can be the same, and see the data in the same order. Chance that affects both runs then
+cancels out in their difference.
 """
 
 from __future__ import annotations
@@ -20,19 +21,20 @@ from salign.evaluate.ranking import Array
 from salign.evaluate.statistics import bootstrap_counts, percentile_interval, upper_tail
 
 FLIPS = 2**14
-"""The sign-flip test goes through all 2^n flips up to n = 14 pairs and draws this many above."""
+"""Number of random flips in a sign-flip test of more than 14 pairs; for n <= 14 pairs the test tries all 2^n flips."""
 
 
 @dataclass(frozen=True)
 class Comparison:
-    """Two arms over the same seeds, in the unit of the figure compared.
+    """The comparison of two arms over the same seeds, in the unit of the compared figure.
 
-    What one pair of runs cannot tell is NaN. Where all differences are equal, the intervals have no width; the t tests
-    then give 1 when there is no difference and 0, their limit, when there is one, with an infinite `effect`.
+    With a single pair of runs, all fields that need more pairs are NaN. If all differences are equal, the intervals
+    have no width. The paired t test then gives 1 if the differences are 0; otherwise it gives its limit, 0, and
+    `effect` is infinite. Welch's test gives the same if neither arm varies.
     """
 
     n: int
-    """Pairs of runs."""
+    """Number of pairs of runs."""
     first: float
     """Mean of the first arm."""
     second: float
@@ -40,27 +42,36 @@ class Comparison:
     difference: float
     """Mean of the paired differences, first - second."""
     low: float
-    """Paired t interval of the difference. This is the one to report: it allows for few seeds."""
+    """Lower end of the paired t interval of the difference. Report this interval: it allows for few seeds."""
     high: float
-    """Its upper end."""
+    """Upper end of the paired t interval."""
     boot_low: float
-    """Percentile bootstrap over seeds. Assumes no normal distribution, but is too narrow with few seeds."""
+    """Lower end of the percentile bootstrap interval over seeds.
+
+    This interval assumes no normal distribution, but is too narrow with few seeds.
+    """
     boot_high: float
-    """Its upper end."""
+    """Upper end of the percentile bootstrap interval."""
     sd: float
-    """Standard deviation of the paired differences (n - 1)."""
+    """Standard deviation of the paired differences, with n - 1 in the denominator."""
     effect: float
-    """d_z = difference / sd: of the paired differences, so larger than Cohen's d where pairing removes noise."""
+    """Effect size d_z = difference / sd.
+
+    The sd is that of the paired differences, so d_z is larger than Cohen's d where pairing removes noise.
+    """
     welch_p: float
-    """Welch's t test, which ignores the pairing (two-sided, as all here)."""
+    """p value of Welch's t test, which ignores the pairing. All tests here are two-sided."""
     paired_t_p: float
-    """Student's t test of the paired differences."""
+    """p value of Student's t test of the paired differences."""
     wilcoxon_p: float
-    """Wilcoxon's signed-rank test; pairs without a difference are left out. At least 2^(1 - n)."""
+    """p value of Wilcoxon's signed-rank test, at least 2^(1 - n). Pairs without a difference are left out."""
     permutation_p: float
-    """Sign-flip test of the mean difference: all flips up to 14 pairs, then random ones. At least 2^(1 - n)."""
+    """p value of the sign-flip test of the mean difference, at least 2^(1 - n).
+
+    The test tries all flips up to 14 pairs, and random flips above.
+    """
     improvement: float
-    """P(first > second) over all n^2 pairs of runs, ties half (Agarwal et al., NeurIPS 2021)."""
+    """P(first > second) over all n^2 pairs of runs, where ties count half (Agarwal et al., NeurIPS 2021)."""
 
 
 def compare(
@@ -73,14 +84,15 @@ def compare(
 ) -> Comparison:
     """Compare two arms by one figure per run.
 
-    What lies below about 1e-13 of the largest value is rounding and is treated so: .82 - .80 ties with .72 - .70.
+    Differences below about 1e-13 of the largest value are treated as rounding errors, so that .82 - .80 ties with
+    .72 - .70.
 
     Args:
-        first: `(S,)` finite figures, any unit.
-        second: `(S,)` those of the other arm, from the same seeds in the same order.
+        first: `(S,)` finite figures of one arm, in any unit.
+        second: `(S,)` figures of the other arm, from the same seeds in the same order.
         generator: source of randomness of the bootstrap, and of the sign-flip test above 14 pairs.
         confidence: level of both intervals, in (0, 1).
-        resamples: number of resamples of the bootstrap.
+        resamples: number of bootstrap resamples.
 
     Raises:
         SalignError: the arms are not two equally long rows of finite figures, or `confidence` is not in (0, 1).
@@ -104,7 +116,7 @@ def compare(
     boot_low, boot_high = percentile_interval(np.concatenate(draws), confidence)
     limit = float(mean == 0)
 
-    def total(signed: Array, axis: int) -> Array:  # rounded, so that flips equal on paper are equal here
+    def total(signed: Array, axis: int) -> Array:  # rounded, so that sums equal on paper are equal here
         return np.round(signed.sum(axis=axis) / (unit * 2**14))
 
     flips = stats.permutation_test((differences,), total, permutation_type="samples", n_resamples=FLIPS, rng=generator)
@@ -129,13 +141,17 @@ def compare(
 
 
 def _signed_rank(differences: Array) -> float:
-    """Wilcoxon's test; exact, ties or not: all sign flips at once, a hundred times faster than scipy with ties."""
+    """Return the p value of Wilcoxon's signed-rank test.
+
+    For 2 to 14 differences that are not 0, all sign flips are tried at once. This is exact, with and without ties, and
+    a hundred times faster than scipy's test with ties.
+    """
     nonzero = differences[differences != 0]
     if not len(nonzero):
         return 1.0
     if len(nonzero) < 2 or 2 ** len(nonzero) > FLIPS:
         return float(stats.wilcoxon(differences).pvalue)
-    ranks = np.sign(nonzero) * stats.rankdata(np.abs(nonzero))  # multiples of one half: sums are exact
+    ranks = np.sign(nonzero) * stats.rankdata(np.abs(nonzero))  # multiples of one half, so that sums are exact
     test = stats.permutation_test((ranks,), np.sum, permutation_type="samples", vectorized=True, n_resamples=FLIPS)
     return float(test.pvalue)
 
@@ -150,28 +166,28 @@ def compare_images(
     confidence: float = 0.95,
     resamples: int = 1000,
 ) -> tuple[float, float]:
-    """Bootstrap seeds and test images together: the interval for other runs on other images of the same mix.
+    """Bootstrap seeds and test images together, to get the interval for other runs on other images of the same mix.
 
-    Each resample draws seeds with replacement, and images with replacement within each label; every run of both arms
-    meets the same draw of images, and a drawn seed counts in both arms. With one seed the interval speaks of images
-    alone, and with few seeds it is too narrow, as all bootstraps are: read it beside the t interval of `compare`.
+    Each resample draws seeds with replacement, and images with replacement within each label. All runs of both arms use
+    the same drawn images, and a drawn seed counts in both arms. With one seed, the interval covers the choice of images
+    alone. With few seeds it is too narrow, as all bootstraps are: read it beside the t interval of `compare`.
 
     Args:
-        first: `(S, N)` one value per run and image, or `(S, N, K)`: what `statistic` wants.
-        second: those of the other arm, from the same seeds and images in the same order.
-        labels: `(N,)` labels, handed to `statistic`; each keeps its number of images.
-        statistic: `(values (N,), labels (N,), counts (R, N)) -> (R,)`, each image counting as often as it was drawn.
-            The figures of `salign.evaluate` are such functions: `accuracy` for class numbers answered, `auroc` for
-            scores and labels 0/1, `functools.partial(one_vs_rest, auroc)` for `(N, K)` scores.
+        first: `(S, N)`, one value per run and image, or `(S, N, K)`, as `statistic` takes them.
+        second: the values of the other arm, from the same seeds and images in the same order.
+        labels: `(N,)` labels, which are passed to `statistic`. Each label keeps its number of images.
+        statistic: `(values (N,), labels (N,), counts (R, N)) -> (R,)`; each image counts as often as it was drawn. The
+            figures of `salign.evaluate` have this form: `accuracy` for predicted class numbers, `auroc` for scores and
+            labels 0/1, `functools.partial(one_vs_rest, auroc)` for `(N, K)` scores.
         generator: source of randomness.
-        confidence: in (0, 1).
-        resamples: how many.
+        confidence: level of the interval, in (0, 1).
+        resamples: number of bootstrap resamples.
 
     Returns:
         Percentile interval of the mean difference, first - second.
 
     Raises:
-        SalignError: the shapes do not fit, or what the statistic refuses.
+        SalignError: the shapes do not fit, or the statistic refuses the values or labels.
     """
     function("statistic", statistic)
     ours, theirs, truth = np.asarray(first), np.asarray(second), np.asarray(labels)
@@ -189,10 +205,10 @@ def compare_images(
 
 
 def holm(p_values: ArrayLike) -> Array:
-    """Adjust a family of `(M,)` p values so that the chance of any false alarm keeps to the level (Holm 1979).
+    """Adjust a family of `(M,)` p values so that the chance of any false alarm stays within the level (Holm 1979).
 
-    The k-th smallest of m is multiplied by m - k + 1; none falls below a smaller one's, none exceeds 1. NaN stays NaN
-    and does not count in m.
+    The k-th smallest of m p values is multiplied by m - k + 1. An adjusted value is at least as large as that of any
+    smaller p value, and at most 1. NaN stays NaN and does not count in m.
 
     Raises:
         SalignError: a value is outside [0, 1].
@@ -207,31 +223,32 @@ def holm(p_values: ArrayLike) -> Array:
 
 
 def seeds_needed(sd_of_differences: float, half_width: float, confidence: float = 0.95) -> int:
-    """Count the seeds whose paired t interval reaches no further than `half_width` to either side.
+    """Return the number of seeds at which the paired t interval reaches no further than `half_width` to either side.
 
-    The smallest n >= 2 with t_{n-1} sd / sqrt(n) <= half_width. The sd is taken as known: one estimated from few pilot
-    seeds may be far off, and the interval that comes out with it.
+    It is the smallest n >= 2 with t_{n-1} sd / sqrt(n) <= half_width. The sd is taken as known. An sd that was
+    estimated from few pilot seeds may be far off, and then the width of the interval will be, too.
 
     Raises:
-        SalignError: the sd is negative or not finite, or the half width not above 0.
+        SalignError: the sd is negative or not finite, the half width is not above 0, or `confidence` is not in (0, 1).
     """
     tail = upper_tail(confidence)
     number("sd_of_differences", sd_of_differences, "[0, inf)")
     number("half_width", half_width, "(0, inf)")
     relative = sd_of_differences / half_width
-    n = max(2, math.floor((stats.norm.ppf(tail) * relative) ** 2))  # t is wider than normal: never too many
+    n = max(2, math.floor((stats.norm.ppf(tail) * relative) ** 2))  # never too many, because the t interval is wider
     while stats.t.ppf(tail, float(n - 1)) * relative > math.sqrt(n):
         n += 1
     return n
 
 
 def describe(comparison: Comparison, metric: str, points: bool = True) -> str:
-    """Say a comparison in a line, such as `accuracy +22.4 points [+4.0, +40.9], 10 seeds: above zero`.
+    """Describe a comparison in one line, such as `accuracy +22.4 points [+4.0, +40.9], 10 seeds: above zero`.
 
     Args:
-        comparison: what `compare` gave.
-        metric: name of the figure, put first.
-        points: the figure is a share; show hundredths with one decimal. Otherwise its own unit with three.
+        comparison: the result of `compare`.
+        metric: name of the figure, with which the line begins.
+        points: whether the figure is a share, which is shown in hundredths (points) with one decimal. Any other figure
+            is shown in its own unit with three decimals.
     """
 
     def format_value(value: float) -> str:

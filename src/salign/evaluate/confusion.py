@@ -1,4 +1,4 @@
-"""The confusion matrix and the rates made of it, for answers by highest probability or at a threshold."""
+"""The confusion matrix and the rates computed from it, for answers by the highest probability or by a threshold."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ RATES = ("sensitivity", "specificity", "ppv", "npv", "f1")
 
 
 def confusion_matrix(labels: ArrayLike, predicted: ArrayLike, classes: int) -> Array:
-    """`(K, K)` whole numbers: how many images of each class (rows) are called each class (columns).
+    """Count how many images of each class (rows) are called each class (columns): `(K, K)` whole numbers.
 
     Args:
         labels: `(N,)` class numbers.
@@ -21,7 +21,7 @@ def confusion_matrix(labels: ArrayLike, predicted: ArrayLike, classes: int) -> A
         classes: K.
 
     Raises:
-        SalignError: an argument is no array of class numbers, or the two have different lengths.
+        SalignError: an argument is not an array of class numbers, or the two have different lengths.
     """
     truth = class_numbers(labels, "labels", classes=classes)
     answers = class_numbers(predicted, "predicted", len(truth), classes)
@@ -29,11 +29,13 @@ def confusion_matrix(labels: ArrayLike, predicted: ArrayLike, classes: int) -> A
 
 
 def rates(called: ArrayLike, positive: ArrayLike, weights: ArrayLike | None = None) -> dict[str, Array]:
-    """Rates of yes-or-no answers, each NaN where its denominator is zero.
+    """Compute the rates of yes-or-no answers; a rate is NaN where its denominator is zero.
 
-    `sensitivity` (recall): the share of the positive images that are called positive; `specificity`: the share of the
-    negative images that are called negative; `ppv` (precision): the share of the images called positive that are;
-    `npv`: the same of those called negative; `f1`: the harmonic mean of sensitivity and PPV, 2 TP / (2 TP + FP + FN).
+    - `sensitivity` (recall): the share of the positive images that are called positive
+    - `specificity`: the share of the negative images that are called negative
+    - `ppv` (precision): the share of the images called positive that are positive
+    - `npv`: the share of the images called negative that are negative
+    - `f1`: the harmonic mean of sensitivity and PPV, 2 TP / (2 TP + FP + FN)
 
     Args:
         called: `(N,)` bool, the answers.
@@ -60,14 +62,14 @@ def rates(called: ArrayLike, positive: ArrayLike, weights: ArrayLike | None = No
 
 
 def about_rate(rate: str, name: str, positive: int, called: int, images: int) -> tuple[int, list[str]]:
-    """How many images a rate of the class `name` is about, and why it has no value where there are none.
+    """Return how many images a rate of the class `name` is about and, if there are none, why the rate has no value.
 
     Args:
         rate: one of `RATES`.
         name: the class.
-        positive: how many images are of it.
-        called: how many images are called so.
-        images: how many there are in all.
+        positive: number of images of the class.
+        called: number of images whose answer is the class.
+        images: number of all images.
     """
     about = {
         "sensitivity": (positive, f"no image of class {name}"),
@@ -81,9 +83,10 @@ def about_rate(rate: str, name: str, positive: int, called: int, images: int) ->
 
 
 def rates_by_class(called: Array, positive: Array, classes: tuple[str, ...], weights: Array) -> dict[str, Array]:
-    """`rates` of every class against the rest, named `sensitivity[CLASS]`, and their plain means, `sensitivity_macro`.
+    """Compute `rates` of every class against the rest, and their means over classes.
 
-    A macro figure is the mean over the classes that have a value.
+    The rates of a class are named `sensitivity[CLASS]`, and the means `sensitivity_macro`. A mean is the plain mean
+    over the classes for which the rate has a value.
 
     Args:
         called: `(N, K)` bool.
@@ -98,6 +101,6 @@ def rates_by_class(called: Array, positive: Array, classes: tuple[str, ...], wei
 
 
 def mean_defined(by_class: Array) -> Array:
-    """`(K, R)` -> `(R,)`: the mean over the classes that have a value; NaN where none has."""
+    """Return the mean `(R,)` of `(K, R)` values over the classes that have a value; NaN where none has one."""
     defined = ~np.isnan(by_class)
     return ratio(np.where(defined, by_class, 0.0).sum(0), defined.sum(0).astype(float))

@@ -1,6 +1,6 @@
-"""How far independent runs of one arm look at the same places and give the same answers.
+"""How much independent runs of one arm look at the same places and give the same answers.
 
-Boyd et al. ("Explain To Me", arXiv 2303.11969) ask it of saliency maps; the runs differ in nothing but the seed.
+Boyd et al. ("Explain To Me", arXiv 2303.11969) measure this for saliency maps. The runs differ in nothing but the seed.
 """
 
 from __future__ import annotations
@@ -18,26 +18,26 @@ from salign.evaluate.agreement import Metric, distribution, metric_of
 from salign.maps import min_max
 
 SYMMETRIC = frozenset({"cc", "spearman", "sim", "ssim"})
-"""Metrics that do not change when the two maps change places."""
+"""Metrics that do not change when the two maps are swapped."""
 
 
 def map_consistency(maps: Sequence[ArrayLike] | np.ndarray | Tensor, metric: str | Metric = "cc") -> Tensor:
-    """Mean agreement of the maps of the same image, over all pairs of runs.
+    """Return the mean agreement of the maps of each image, over all pairs of runs.
 
-    Every map is min-max scaled, and one of the pair takes the part of the human map; both do so in turn unless the
-    metric is one of `SYMMETRIC`.
+    Every map is min-max scaled. One map of a pair takes the part of the human map. Unless the metric is one of
+    `SYMMETRIC`, the other map then does so in turn, and both values count.
 
     Args:
         maps: `R` runs of `(N, h, w)` maps of the same images in the same order, any scale: a `(R, N, h, w)` tensor or
-            array, or a sequence, of which two runs at a time are held (so `__getitem__` may read them from the disk).
-        metric: a name out of `agreement.METRICS`, or a function like those there.
+            array, or a sequence of runs. Only two runs are held at a time, so `__getitem__` may read them from disk.
+        metric: a name in `agreement.METRICS`, or a function of the same form.
 
     Returns:
-        `(N,)` float64; pairs for which the metric is NaN (a constant map) do not count, and an image without a pair
-        (one run only) is NaN.
+        `(N,)` float64. Pairs for which the metric is NaN (a constant map) do not count. An image without any pair, as
+        with a single run, is NaN.
 
     Raises:
-        SalignError: no runs, or runs of different shapes.
+        SalignError: there are no runs, or the runs have different shapes.
     """
     if not len(maps):
         raise SalignError("consistency needs runs; got none")
@@ -61,13 +61,13 @@ def map_consistency(maps: Sequence[ArrayLike] | np.ndarray | Tensor, metric: str
 
 
 def answer_consistency(predicted: ArrayLike) -> float:
-    """Share of equal answers, averaged over images and pairs of runs.
+    """Return the share of equal answers, averaged over images and pairs of runs.
 
     Args:
         predicted: `(R, N)` class numbers.
 
     Returns:
-        In [0, 1]; NaN for fewer than two runs or no images.
+        The share, in [0, 1]; NaN for fewer than two runs or no images.
     """
     table = _answers(predicted)
     _, codes = np.unique(table, return_inverse=True)
@@ -75,7 +75,9 @@ def answer_consistency(predicted: ArrayLike) -> float:
 
 
 def mean_map(maps: ArrayLike) -> Tensor:
-    """Average `(N, h, w)` maps, each min-max scaled (a constant one to zeros) -> `(h, w)` float64 in [0, 1].
+    """Average `(N, h, w)` maps to one map `(h, w)`, float64 in [0, 1].
+
+    Each map is min-max scaled first; a constant map becomes zeros.
 
     Raises:
         SalignError: there are no maps.
@@ -87,9 +89,10 @@ def mean_map(maps: ArrayLike) -> Tensor:
 
 
 def entropy(maps: ArrayLike) -> Tensor:
-    """Shannon entropy of each map as a distribution (min-max scaled, divided by its sum), over its largest value.
+    """Return the Shannon entropy of each map, divided by its largest possible value.
 
-    `-sum_i p_i log p_i / log(h * w)`, 0 log 0 = 0: how spread out a map is, whatever its size.
+    The entropy is `-sum_i p_i log p_i / log(h * w)`, with 0 log 0 = 0, where `p` is the min-max scaled map divided by
+    its sum. It says how spread out a map is, whatever its size.
 
     Args:
         maps: `(N, h, w)` any scale.
@@ -105,7 +108,11 @@ def entropy(maps: ArrayLike) -> Tensor:
 
 
 def _scaled(maps: ArrayLike | Tensor) -> Tensor:
-    """Give the maps of one run in [0, 1], float64; `(N, h, w)` or SalignError."""
+    """Return the maps of one run, scaled to [0, 1] as float64.
+
+    Raises:
+        SalignError: the maps are not `(N, h, w)`, or a value is not finite.
+    """
     values = maps.detach().double() if isinstance(maps, Tensor) else torch.as_tensor(np.asarray(maps, np.float64))
     if values.dim() != 3 or not bool(values.isfinite().all()):
         raise SalignError(
@@ -123,14 +130,14 @@ def _answers(predicted: ArrayLike) -> np.ndarray:
 
 
 def _votes(predicted: np.ndarray, classes: int) -> np.ndarray:
-    """`(R, N)` class numbers -> `(N, classes)`: how many runs gave each answer."""
+    """Count how many runs gave each answer to each image: `(R, N)` class numbers -> `(N, classes)`."""
     images = predicted.shape[1]
     cells = predicted + classes * np.arange(images)
     return np.bincount(cells.ravel(), minlength=images * classes).reshape(images, classes)
 
 
 def _agreeing_pairs(votes: np.ndarray) -> float:
-    """Share of the pairs of raters that agree, the mean over images."""
+    """Return the share of the pairs of raters that agree, averaged over images, from `(N, classes)` votes."""
     if not votes.size or votes[0].sum() < 2:
         return math.nan
     raters = int(votes[0].sum())

@@ -1,4 +1,7 @@
-"""Does a classifier answer alike to everything? Then nothing changes its answers, and that says nothing good of it."""
+"""Recognise a classifier that gives the same answer to every image.
+
+Nothing can change the answers of such a classifier, so answers that stay or agree are not to its credit.
+"""
 
 from __future__ import annotations
 
@@ -12,32 +15,35 @@ from salign.errors import SalignError
 from salign.evaluate.ranking import finite
 
 TINY = 0.01
-"""Probabilities of a class that lie within so much of each other, over all images, tell no images apart."""
+"""If the probabilities of each class differ by less than this over all images, they tell no images apart."""
 
 
 class Constant(NamedTuple):
-    """What a classifier answers that answers alike to all images of a set."""
+    """The one answer that a classifier gives to all images of a set."""
 
     answer: tuple[int, ...]
-    """The class numbers that all images get: one; where images may have several labels, any number of them."""
+    """The class numbers that every image gets: one, or any number of them where images may have several labels."""
     images: int
     spread: float
-    """Largest minus smallest probability of a class over the images; of the class where that is most."""
+    """Largest minus smallest probability over the images, for the class where this difference is largest."""
 
     @property
     def blind(self) -> bool:
-        """Whether the probabilities tell no images apart either (`TINY`); else a threshold may still part them."""
+        """Whether the probabilities tell no images apart either, see `TINY`.
+
+        If this is False, a threshold may still separate the images.
+        """
         return self.spread < TINY
 
     def describe(self, classes: Sequence[str]) -> str:
-        """Say it, such as `all 40 images are called cat, with probabilities that differ by at most 0.0012`."""
+        """Put it in words: `all 40 images are called cat, with probabilities that differ by at most 0.0012`."""
         names = ", ".join(classes[k] for k in self.answer) or "none of the classes"
         return (
             f"all {self.images} images are called {names}, with probabilities that differ by at most {self.spread:.2g}"
         )
 
     def warning(self, classes: Sequence[str]) -> str:
-        """The sentence of `describe`, and what must not be concluded from such answers."""
+        """Return the sentence of `describe`, and what must not be concluded from these answers."""
         verdict = "tells no images apart" if self.blind else "may tell images apart by a threshold only"
         return (
             f"{self.describe(classes)}: the classifier {verdict}, and neither its accuracy nor answers that stay or "
@@ -48,7 +54,7 @@ class Constant(NamedTuple):
 def constant_note(
     probabilities: ArrayLike, labels: ArrayLike | None, classes: Sequence[str], *, multi_label: bool = False
 ) -> str:
-    """One sentence on a classifier that answers alike to everything; empty where `constant_answer` finds none."""
+    """Return a warning about a classifier that answers alike to everything; empty if `constant_answer` finds none."""
     constant = constant_answer(probabilities, labels, multi_label=multi_label)
     return constant.warning(classes) if constant else ""
 
@@ -58,21 +64,22 @@ def constant_answer(
 ) -> Constant | None:
     """Recognise a classifier that gives the same answer to every image.
 
-    The answer is the class of the highest probability; where images may have several labels, all classes above one
-    half. Such a classifier has an accuracy, a share of answers that a changed background flips, and a share of answers
-    that two runs have in common; none of them says what it has learned.
+    The answer is the class of the highest probability; where images may have several labels, it is the set of all
+    classes above one half. Such a classifier has an accuracy, a share of answers that a changed background flips, and a
+    share of answers that two runs have in common, but none of these figures says what it has learned.
 
     Args:
         probabilities: `(N, K)`, of the images of one set.
-        labels: `(N,)` class numbers, or `(N, K)` zeros and ones, where they are known: images that are all of the one
-            kind which they are called are no sign of anything.
-        multi_label: each class is a yes or no of its own.
+        labels: `(N,)` class numbers, or `(N, K)` zeros and ones, if they are known. If every image has exactly the
+            label that it gets, the same answer for all images is no sign of a fault.
+        multi_label: whether each class is a yes or no of its own.
 
     Returns:
-        None where two images get different answers, there are fewer than two, or all have the label that they get.
+        None if two images get different answers, if there are fewer than two images, or if all images have the label
+        that they get.
 
     Raises:
-        SalignError: probabilities that are not `(N, K)` or not finite, or labels of another length.
+        SalignError: the probabilities are not `(N, K)` or not finite, or the labels have another length.
     """
     table = finite(probabilities, "probability")
     if table.ndim != 2 or (labels is not None and len(np.atleast_1d(labels)) != len(table)):

@@ -13,18 +13,19 @@ from salign.evaluate.ranking import Array, Ranking, class_numbers, probabilities
 
 
 class Points(NamedTuple):
-    """A curve."""
+    """A curve as points."""
 
     x: Array
-    """`(P,)`."""
+    """`(P,)` horizontal positions."""
     y: Array
-    """`(P,)`."""
+    """`(P,)` vertical positions."""
 
 
 def roc_curve(scores: ArrayLike, positive: ArrayLike) -> Points:
-    """False positive rate and sensitivity at every threshold, from the highest to the lowest.
+    """Return the false positive rate (x) and the sensitivity (y) at every threshold, from the highest to the lowest.
 
-    The area below it is `auroc`; points on a straight line are left in. Without images of one kind the rates are NaN.
+    The area below the curve is `auroc`. Points on a straight line are kept. Without negative images x is NaN, and
+    without positive images y is NaN.
 
     Args:
         scores: `(N,)` finite, higher = more positive.
@@ -36,9 +37,10 @@ def roc_curve(scores: ArrayLike, positive: ArrayLike) -> Points:
 
 
 def precision_recall_curve(scores: ArrayLike, positive: ArrayLike) -> Points:
-    """Recall and precision at every threshold that calls an image positive, from the highest to the lowest.
+    """Return recall (x) and precision (y) at every threshold that calls an image positive, from highest to lowest.
 
-    `average_precision` is the sum of the precisions, each times the recall gained there. NaN without positive images.
+    `average_precision` is the sum of the precisions, each times the recall gained there. Without positive images the
+    recall is NaN.
 
     Args:
         scores: `(N,)` finite, higher = more positive.
@@ -51,23 +53,23 @@ def precision_recall_curve(scores: ArrayLike, positive: ArrayLike) -> Points:
 
 
 class Calibration(NamedTuple):
-    """What was answered with which confidence, in bins that hold images."""
+    """Confidence and accuracy of the answers, for the bins of the confidence that hold images."""
 
     confidence: Array
-    """`(B,)`: mean highest probability of the images in a bin."""
+    """`(B,)`: mean highest probability of the images in each bin."""
     accuracy: Array
-    """`(B,)`: share of them that are right."""
+    """`(B,)`: share of the images in each bin that are answered right."""
     images: Array
-    """`(B,)`: how many there are."""
+    """`(B,)`: number of images in each bin."""
 
 
 def calibration_curve(probabilities: ArrayLike, labels: ArrayLike, *, bins: int = ECE_BINS) -> Calibration:
-    """Accuracy by confidence; `ece` is the mean distance of the two, weighted by images.
+    """Return the accuracy by confidence; `ece` is the mean distance between the two, weighted by images.
 
     Args:
         probabilities: `(N, K)`.
         labels: `(N,)` class numbers.
-        bins: equal-width bins of the confidence over [0, 1], as in `ece`; empty ones are left out.
+        bins: number of equal-width bins of the confidence over [0, 1], as in `ece`; empty bins are left out.
     """
     number("bins", bins, "[1, inf)", whole=True)
     table = probabilities_in(probabilities, 2)

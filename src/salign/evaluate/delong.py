@@ -1,4 +1,4 @@
-"""DeLong's test: the areas under two ROC curves over the same images, compared without resampling."""
+"""DeLong's test, which compares the areas under two ROC curves over the same images without resampling."""
 
 from __future__ import annotations
 
@@ -16,38 +16,43 @@ from salign.evaluate.statistics import upper_tail
 
 @dataclass(frozen=True)
 class DeLong:
-    """Two areas over the same images. It speaks of other images, not of other runs of the same recipe.
+    """The comparison of two areas over the same images.
 
-    NaN where a class has no image, and for all but the areas where a class has only one. Where the variance is zero
-    (the same ranking twice, two perfect ones), the interval has no width, and p is 1 without a difference, else 0.
+    The interval and p allow for other images, not for other runs of the same recipe. All fields are NaN if a class has
+    no image. If a class has only one image, the interval and p are NaN. If the variance is zero (the same ranking
+    twice, or two perfect rankings), the interval has no width, and p is 1 if the difference is zero, else 0.
     """
 
     auc_first: float
     """Area of the first scores, in [0, 1]."""
     auc_second: float
-    """Area of the second scores; 0.5, chance, when there were none."""
+    """Area of the second scores, in [0, 1]; 0.5 (chance) if there were none."""
     difference: float
-    """First - second."""
+    """`auc_first - auc_second`."""
     low: float
-    """Normal interval of the difference, not cut at -1 and 1. Without a second arm, add 0.5 for that of the area."""
+    """Lower end of the normal interval of the difference, which is not cut at -1 and 1.
+
+    If there is no second arm, add 0.5 to both ends to get the interval of the area.
+    """
     high: float
-    """Its upper end."""
+    """Upper end of the interval."""
     p: float
-    """Two-sided test of no difference."""
+    """p value of the two-sided test of no difference."""
 
 
 def delong(labels: ArrayLike, first: ArrayLike, second: ArrayLike | None = None, confidence: float = 0.95) -> DeLong:
     """Compare two areas under the ROC curve (DeLong, DeLong and Clarke-Pearson, Biometrics 1988).
 
-    With m positive and n negative images, each positive wins against a share of the negatives and each negative loses
-    to a share of the positives; the variance of the difference of areas is that of the first differences / m plus that
-    of the second / n: their covariance for the contrast (1, -1). Mid-ranks give the shares in N log N (Sun and Xu,
-    IEEE Signal Processing Letters 2014).
+    With m positive and n negative images, each positive wins against a share of the negatives, and each negative loses
+    to a share of the positives. For each image, these shares of the two arms have a difference. The variance of the
+    difference of areas is the variance of these differences over the positives, divided by m, plus their variance over
+    the negatives, divided by n. This is DeLong's covariance for the contrast (1, -1). Mid-ranks give the shares in time
+    N log N (Sun and Xu, IEEE Signal Processing Letters 2014).
 
     Args:
-        labels: `(N,)` 0 or 1, bool too; 1 should score higher.
+        labels: `(N,)` 0 or 1, or bool; images with label 1 should score higher.
         first: `(N,)` finite scores, any scale.
-        second: `(N,)` those of the other arm for the same images; None compares the first with chance, 0.5.
+        second: `(N,)` scores of the other arm for the same images; None compares the first arm with chance, 0.5.
         confidence: level of the interval, in (0, 1).
 
     Raises:
@@ -79,9 +84,10 @@ def delong(labels: ArrayLike, first: ArrayLike, second: ArrayLike | None = None,
 
 
 def _wins(scores: Array, positive: Array) -> tuple[Array, Array]:
-    """`(m,)` negatives that each positive outranks and `(n,)` positives that outrank each negative, ties half.
+    """Count the negatives that each positive outranks, `(m,)`, and the positives that outrank each negative, `(n,)`.
 
-    Counts, not shares: halves are exact in floating point, so that equal rankings have a variance of exactly zero.
+    Ties count half. The results are counts and not shares, because halves are exact in floating point, so that equal
+    rankings have a variance of exactly zero.
     """
     ranks = stats.rankdata(scores)
     lower = ranks[positive] - stats.rankdata(scores[positive])

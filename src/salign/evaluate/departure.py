@@ -1,4 +1,4 @@
-"""When two curves part."""
+"""The point from which on two curves differ."""
 
 from __future__ import annotations
 
@@ -10,17 +10,18 @@ from salign.errors import SalignError
 
 
 def departure(first: npt.NDArray[np.float64], second: npt.NDArray[np.float64], *, by: float) -> int | None:
-    """Find the first place from which on the second curve stays more than `by` above the first, or below it.
+    """Find the first point from which on the second curve stays more than `by` above the first, or below it.
 
-    Only the side counts on which it ends: where it was above and is below at the end, it leaves when it falls below.
+    Only the side counts on which the second curve ends. If it was above the first curve and ends below it, the point is
+    where it falls more than `by` below.
 
     Args:
-        first: `(P,)`.
-        second: `(P,)` at the same places.
+        first: `(P,)` values of the first curve.
+        second: `(P,)` values of the second curve at the same points.
         by: 0 or more, in the units of the curves.
 
     Returns:
-        The place, counted from 0; None where the curves are together at the end.
+        The number of the point, counted from 0; None if the curves are within `by` of each other at the end.
     """
     number("by", by, "[0, inf)")
     if first.shape != second.shape or first.ndim != 1:

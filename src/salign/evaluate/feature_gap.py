@@ -1,4 +1,4 @@
-"""How far the features of test images lie outside of those that a classifier was trained on."""
+"""How far the features of test images lie outside the range of the features that a classifier was trained on."""
 
 from __future__ import annotations
 
@@ -13,21 +13,23 @@ from salign.evaluate.ranking import Array, class_numbers
 def feature_gap(
     train: ArrayLike, train_labels: ArrayLike, test: ArrayLike, test_labels: ArrayLike, classes: int
 ) -> Array:
-    """The generalization gap of each class (EOS, arXiv 2207.06080): what of the range in test is not in training.
+    """Compute the generalization gap of each class (EOS, arXiv 2207.06080).
 
-    It is the sum over features of how far the largest value in test is above the largest in training, and the smallest
-    below the smallest; each counts from 0 on. The more test images there are, the larger it is: compare gaps of the
-    same test images alone.
+    The gap is how far the features of the test images reach beyond their range in the training images. For each
+    feature, it adds the distance of the largest test value above the largest training value and the distance of the
+    smallest test value below the smallest training value; a distance is 0 if the test value lies inside the range. The
+    gap of a class is the sum over features. It grows with the number of test images, so compare only gaps of the same
+    test images.
 
     Args:
-        train: `(N, C)` features that the head learned from.
+        train: `(N, C)` features of the images that the head learned from.
         train_labels: `(N,)` class numbers.
         test: `(M, C)` features of other images.
         test_labels: `(M,)` class numbers.
         classes: K.
 
     Returns:
-        `(K,)` in units of the features, 0 or more; NaN for a class that is missing in either.
+        `(K,)` in units of the features, 0 or more; NaN for a class that is missing in training or in test.
 
     Raises:
         SalignError: the shapes do not fit.

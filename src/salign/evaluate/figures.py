@@ -1,4 +1,4 @@
-"""From a predictions table to the table of figures: per split, per group, each with its interval and its caveats."""
+"""From a table of predictions to a table of figures per split and group, each with its interval and its caveats."""
 
 from __future__ import annotations
 
@@ -22,11 +22,11 @@ COLUMNS = ("split", "group_column", "group", "metric", "value", "low", "high", "
 TEXT = ("split", "group_column", "group", "metric", "note")
 """Columns that hold text."""
 Line = tuple[str, float, float, float, int, str]
-"""Metric, value, low, high, n and note: a row of the table without its place."""
+"""Metric, value, low, high, n and note: a row of the table of figures without its split and group."""
 OF_ANSWERS = ("accuracy", "balanced_accuracy", "worst_class_accuracy")
-"""Figures of the answers by highest probability."""
+"""Figures that judge the answers by the highest probability."""
 APCER_TARGETS = (1, 5, 10)
-"""Percent: BPCER100, BPCER20 and BPCER10 of ISO/IEC 30107-3."""
+"""Targets in percent, which give BPCER100, BPCER20 and BPCER10 of ISO/IEC 30107-3."""
 
 
 def evaluate_predictions(
@@ -42,38 +42,46 @@ def evaluate_predictions(
     generator: np.random.Generator,
     progress: bool = False,
 ) -> pd.DataFrame:
-    """Every figure for every split and, within it, for every value of the group columns.
+    """Compute every figure for every split and, within it, for every value of the group columns.
 
-    Two classes give `auroc` (softmax), `auroc_logit` (positive logit alone), `ap`, `eer`, `accuracy`,
-    `balanced_accuracy` and `worst_class_accuracy` (highest probability), `brier`, `ece`; at `threshold`
-    `accuracy_at_threshold`, the `rates` `sensitivity`, `specificity`, `ppv`, `npv`, `f1`, and `apcer` (and
-    `apcer[species]`), `bpcer`, `acer`; and `bpcer_at_apcer1|5|10`. More classes give the one-vs-rest means
-    `auroc_macro`, `auroc_logit_macro`, `ap_macro`, `eer_macro`, `brier_macro`, and `accuracy`, `balanced_accuracy`,
-    `worst_class_accuracy`, `ece`; and `auroc[CLASS]` and the `rates` of each class that occurs (`f1[CLASS]`) with their
-    means (`f1_macro`), by highest probability.
+    With two classes the figures are:
 
-    Intervals: percentile bootstrap over images, drawn within each class and attack species (`bootstrap_counts`).
-    A figure without meaning for the images at hand is NaN and its note says why.
+    - `auroc` (by the softmax), `auroc_logit` (by the positive logit alone), `ap`, `eer`, `brier` and `ece`
+    - by the highest probability: `accuracy`, `balanced_accuracy` and `worst_class_accuracy`
+    - at `threshold`: `accuracy_at_threshold`, the `rates` `sensitivity`, `specificity`, `ppv`, `npv` and `f1`, and
+      `apcer` (also `apcer[species]`), `bpcer` and `acer`
+    - `bpcer_at_apcer1`, `bpcer_at_apcer5` and `bpcer_at_apcer10`
+
+    With more classes the figures are:
+
+    - the one-vs-rest means `auroc_macro`, `auroc_logit_macro`, `ap_macro`, `eer_macro` and `brier_macro`
+    - by the highest probability: `accuracy`, `balanced_accuracy`, `worst_class_accuracy` and `ece`
+    - for each class that occurs: `auroc[CLASS]`, and the `rates` by the highest probability (`f1[CLASS]`), whose means
+      over classes are given, too (`f1_macro`)
+
+    The intervals are those of a percentile bootstrap over images, drawn within each class and attack species
+    (`bootstrap_counts`). A figure that is not defined for the images at hand is NaN, and its note says why.
 
     Args:
-        table: predictions, see `predictions`; every row labelled.
+        table: predictions, see `salign.evaluate.predictions`; every row must have a label.
         classes: class names in the order of the logits.
-        positive: the class to detect (the attack); the last of two classes by default. Not for more classes.
+        positive: the class to detect (the attack), by default the last of two classes. It is refused for more classes.
         threshold: probability of `positive` from which an image is called positive, fixed on validation
             (`choose_threshold`); None takes 0.5, and the notes say so.
-        species_column: free column naming the attack instrument species.
-        group_columns: free columns to report apart.
-        resamples: bootstrap resamples; 0 for no intervals.
+        species_column: free column with the attack instrument species.
+        group_columns: free columns for whose values the figures are computed separately.
+        resamples: number of bootstrap resamples; 0 for no intervals.
         confidence: level of the intervals, in (0, 1).
         generator: source of randomness.
         progress: whether to show a progress bar.
 
     Returns:
-        Long form: `split, group_column, group, metric, value, low, high, n, note`; `group_column` and `group` are
-        empty on the lines for a whole split, `n` counts the images the figure is about (APCER: attacks).
+        A row per figure, with the columns `split, group_column, group, metric, value, low, high, n, note`.
+        `group_column` and `group` are empty for a whole split. `n` is the number of images that the figure is about
+        (for APCER, of attacks).
 
     Raises:
-        SalignError: the table is empty or not valid, or an argument names what is not there.
+        SalignError: the table is empty or not valid, or an argument names a class or a column that is not there.
     """
     images, note = prepare(table, classes, positive, threshold, species_column)
     require(table, group_columns)
@@ -96,18 +104,18 @@ def choose_threshold(
     *,
     species_column: str | None = None,
 ) -> float:
-    """Choose, on validation predictions, the probability of `positive` to call an image positive from.
+    """Choose, on validation predictions, the probability of `positive` from which an image is called positive.
 
     Args:
         table: predictions of the validation images only.
         classes: the two class names.
         positive: as in `evaluate_predictions`.
-        rule: "eer" (error rates nearest to each other) or "apcer<percent>", such as "apcer5": the highest threshold
-            at which the worst species' APCER is 5 % or less.
-        species_column: free column naming the attack instrument species.
+        rule: "eer", the threshold at which the two error rates are nearest to each other; or "apcer<percent>", such as
+            "apcer5", the highest threshold at which the worst species' APCER is 5 % or less.
+        species_column: free column with the attack instrument species.
 
     Raises:
-        SalignError: the rule is unknown, there are more than two classes, or only one of them has images.
+        SalignError: the rule is unknown, there are more than two classes, or only one of the two has images.
     """
     images, _ = prepare(table, classes, positive, 0.5, species_column)
     if len(images.classes) != 2:
@@ -120,7 +128,7 @@ def choose_threshold(
 
 
 def read_rule(rule: str) -> float | None:
-    """The APCER that a rule of `choose_threshold` allows, such as 0.05 for "apcer5"; None for "eer".
+    """Return the APCER that a rule of `choose_threshold` allows, such as 0.05 for "apcer5"; None for "eer".
 
     Raises:
         SalignError: the rule is unknown.
@@ -134,12 +142,12 @@ def read_rule(rule: str) -> float | None:
 def by_part(
     table: pd.DataFrame, group_columns: Sequence[str], lines_of: Callable[[Array], list[Line]], *, progress: bool
 ) -> pd.DataFrame:
-    """The table of figures: a line of every split, and of every group within it, for each that `lines_of` gives.
+    """Make the table of figures: for every split, and for every group within it, the lines that `lines_of` returns.
 
     Args:
         table: predictions.
-        group_columns: free columns to report apart.
-        lines_of: positions of images -> see `figure_lines`.
+        group_columns: free columns whose values are the groups.
+        lines_of: positions of images -> the lines of these images, see `figure_lines`.
         progress: whether to show a progress bar.
     """
     rows: list[tuple[object, ...]] = []
@@ -150,7 +158,7 @@ def by_part(
 
 
 def _parts(table: pd.DataFrame, group_columns: Sequence[str]) -> Iterator[tuple[tuple[str, str, str], Array]]:
-    """Each line of the report: (split, group column, group) and the positions of its images."""
+    """Yield every split, and every group within it: (split, group column, group) and the positions of its images."""
     splits = named(table, "split")
     for split in pd.unique(splits):
         members = np.flatnonzero(splits == split)
@@ -169,14 +177,14 @@ def figure_lines(
     confidence: float,
     generator: np.random.Generator,
 ) -> list[Line]:
-    """`(metric, value, low, high, n, note)` for one set of images.
+    """Compute the lines `(metric, value, low, high, n, note)` of one set of images.
 
     Args:
-        values_of: `(R, N)` counts -> `(R,)` values of each metric.
-        about: metric -> how many images it is about, and its notes; a reason for NaN comes first.
-        strata: `(N,)`, within which the bootstrap draws.
-        resamples: number of resamples of the bootstrap; 0 for no intervals. Those in which a metric has no meaning
-            are left out.
+        values_of: `(R, N)` bootstrap counts -> `(R,)` values of each metric.
+        about: metric -> the number of images it is about, and its notes; the reason why a metric is NaN comes first.
+        strata: `(N,)` strata, within which the bootstrap draws.
+        resamples: number of bootstrap resamples; 0 for no intervals. The interval of a metric leaves out the resamples
+            in which the metric is NaN.
         confidence: level of the intervals, in (0, 1).
         generator: source of randomness.
     """
@@ -240,13 +248,13 @@ def _two_class(images: Images, weights: Array) -> dict[str, Array]:
 
 
 def _about_answers(images: Images, metric: str) -> list[str]:
-    """What must be said with a figure of the answers by highest probability."""
+    """Return the notes on a figure that judges the answers by the highest probability."""
     note = constant_note(images.probabilities, images.labels, images.classes) if metric in OF_ANSWERS else ""
     return [note] if note else []
 
 
 def _about_two(images: Images, threshold_note: str) -> Callable[[str], tuple[int, list[str]]]:
-    """How many images a figure is about, and what must be said with it; a reason for NaN comes first."""
+    """Return a function: metric -> the number of images it is about, and its notes; a reason for NaN comes first."""
     attack = images.attack
     counts = {True: int(attack.sum()), False: int((~attack).sum())}
     names = {True: images.classes[images.positive], False: images.classes[1 - images.positive]}
@@ -294,7 +302,7 @@ def _about_two(images: Images, threshold_note: str) -> Callable[[str], tuple[int
 def _many_class(images: Images, weights: Array) -> dict[str, Array]:
     labels, present = images.labels, np.unique(images.labels)
     metrics: dict[str, list[Array]] = {"auroc_macro": [], "auroc_logit_macro": [], "ap_macro": [], "eer_macro": []}
-    for k in present:  # as `one_vs_rest`, with one sort for all
+    for k in present:  # as `one_vs_rest`, with one sort for all figures
         ranking = Ranking.of(images.probabilities[:, k], labels == k, weights)
         metrics["auroc_macro"].append(classification.auroc_of(ranking))
         metrics["auroc_logit_macro"].append(classification.auroc(images.logits[:, k], labels == k, weights))
@@ -316,7 +324,7 @@ def _many_class(images: Images, weights: Array) -> dict[str, Array]:
 
 
 def _about_many(images: Images, threshold_note: str) -> Callable[[str], tuple[int, list[str]]]:
-    del threshold_note  # no threshold enters these figures
+    del threshold_note  # these figures depend on no threshold
     present = np.unique(images.labels)
     absent = [name for k, name in enumerate(images.classes) if k not in present]
 

@@ -1,4 +1,4 @@
-"""How many images a training answered right at some epoch and no more at its end."""
+"""How many images a training answered right after some epoch but no longer at its end."""
 
 from __future__ import annotations
 
@@ -21,16 +21,16 @@ def evaluate_forgetting(
     confidence: float = 0.95,
     generator: np.random.Generator,
 ) -> pd.DataFrame:
-    """The forget score of a training (arXiv 2310.11094), of all images and of each group.
+    """Compute the forget score of a training (arXiv 2310.11094), for all images and for each group.
 
-    `forgotten` is the largest share, over epochs, of images that are right at an epoch and wrong at the last one. Which
-    epoch that is, each group and each resample of the bootstrap decides for itself.
+    `forgotten` is the largest share over epochs of images that are right after an epoch and wrong after the last one.
+    Each group and each bootstrap resample takes the epoch at which its own share is largest.
 
     Args:
         table: predictions of the validation images; see `salign.evaluate.predictions`.
-        correct: `(E, N)` bool, whether each of them is answered right after each epoch, in the order of the table.
-        group_columns: free columns to report on by value.
-        resamples: number of resamples of the bootstrap, within each label.
+        correct: `(E, N)` bool: whether each image is answered right after each epoch, in the order of the table.
+        group_columns: free columns for whose values the score is computed separately.
+        resamples: number of bootstrap resamples, drawn within each label.
         confidence: level of the intervals, in (0, 1).
         generator: source of randomness.
 
@@ -38,7 +38,7 @@ def evaluate_forgetting(
         The columns of `evaluate_predictions`, with the metric `forgotten`.
 
     Raises:
-        SalignError: there are not as many images in both.
+        SalignError: `correct` is not `(E, N)` for the N images of the table.
     """
     if correct.ndim != 2 or correct.shape[1] != len(table):
         raise SalignError(f"correct: expected (E, {len(table)}), as the table has images, got {correct.shape}.")

@@ -1,4 +1,4 @@
-"""Which epochs of one training to fuse into one answer, and how much each counts, by validation images alone."""
+"""Which epochs of one training to fuse into one answer, and with what weights, chosen on validation images alone."""
 
 from __future__ import annotations
 
@@ -13,25 +13,26 @@ from salign.errors import SalignError
 Method = Literal["fusion", "best", "last", "all", "jumps"]
 METHODS: tuple[Method, ...] = get_args(Method)
 _GRID = np.arange(1, 21) / 20
-"""The weights that a new epoch may get beside what is fused already."""
+"""The weights that a new epoch may get against the answer that is fused already."""
 
 
 def fuse_epochs(probabilities: NDArray[Any], labels: NDArray[Any], *, window: int = 1) -> NDArray[np.float64]:
     """Knowledge fusion (Relearning Forgotten Knowledge, arXiv 2310.11094): weigh the epochs of one training.
 
-    It starts from the last epoch. Then it takes the epoch at which the largest share of all images was right that the
-    last one gets wrong, and adds it, `prob <- eps P_A + (1 - eps) prob`, with the `eps` of a grid that gives the
-    highest accuracy; the next epoch is the one that is right most often where the fused answer is wrong. It ends when
-    no `eps` gives a higher accuracy. `P_A` is the mean over the epochs from `A - window` to `A + window`.
+    The fused answer starts as that of the last epoch. Of the images that the fused answer gets wrong, each epoch is
+    right on some; a step takes the epoch `A` that is right on the largest number of them. It adds this epoch, `prob <-
+    eps P_A + (1 - eps) prob`, with the `eps` of a grid that gives the highest accuracy. `P_A` is the mean over the
+    epochs from `A - window` to `A + window`. The steps end when every image is right, or no `eps` gives a higher
+    accuracy.
 
     Args:
         probabilities: `(E, N, K)` in [0, 1], of `N` validation images after each of `E` epochs in their order.
-        labels: `(N,)` integers in [0, K); or `(N, K)` zeros and ones, where an image may have several labels. Such an
-            image is right when each class is on the right side of one half.
-        window: how many epochs before and after count with the one that is taken.
+        labels: `(N,)` integers in [0, K); or `(N, K)` zeros and ones, if an image may have several labels. In the
+            second case an image is right if each class is on the right side of one half.
+        window: number of epochs before and after `A` that count with it.
 
     Returns:
-        `(E,)` weights from 0 on, which sum to 1.
+        `(E,)` weights of 0 or more, which sum to 1.
 
     Raises:
         SalignError: the shapes do not fit, or `window` is negative.
@@ -65,22 +66,22 @@ def choose_epochs(
     count: int | None = None,
     window: int = 1,
 ) -> NDArray[np.float64]:
-    """Weigh the epochs of one training by any of the ways that fusion is compared with.
+    """Weigh the epochs of one training by fusion, or by one of the methods that fusion is compared with.
 
     Args:
         probabilities: as for `fuse_epochs`.
         labels: as for `fuse_epochs`.
-        method: "fusion", see `fuse_epochs`; "best", the epoch with the highest accuracy alone, the first of several;
-            "last", the mean of the last `count`; "all", the mean of all; "jumps", the mean of `count` at even
-            distances, the last among them.
-        count: for "last" and "jumps"; None = a tenth of the epochs, but two at least.
-        window: for "fusion".
+        method: "fusion", see `fuse_epochs`; "best", the epoch with the highest accuracy alone (the first, if several
+            have it); "last", the mean of the last `count` epochs; "all", the mean of all epochs; "jumps", the mean of
+            `count` epochs at even distances, of which the last epoch is one.
+        count: number of epochs for "last" and "jumps"; None = a tenth of the epochs, but at least two.
+        window: as for `fuse_epochs`, for "fusion" only.
 
     Returns:
-        `(E,)` weights from 0 on, which sum to 1.
+        `(E,)` weights of 0 or more, which sum to 1.
 
     Raises:
-        SalignError: the shapes do not fit, there is no such method, or there are fewer epochs than `count`.
+        SalignError: the shapes do not fit, the method is unknown, or `count` is not from 1 to the number of epochs.
     """
     choice("method", method, Method)
     if method == "fusion":
@@ -112,21 +113,22 @@ def compare_methods(
     count: int | None = None,
     window: int = 1,
 ) -> dict[str, float]:
-    """How right each way of weighing epochs is on images that did not choose the weights (arXiv 2310.11094).
+    """Measure the accuracy of each method on images that did not choose the weights (arXiv 2310.11094).
 
-    The images are halved at random, `splits` times; one half chooses and the other one is measured, and then, unlike
-    in the paper, the other way round, so that every image is measured in each split.
+    The images are split into two random halves, `splits` times. One half chooses the weights, and the accuracy is
+    measured on the other half. Unlike in the paper, the halves then change roles, so that every image is measured in
+    each split.
 
     Args:
         probabilities: as for `fuse_epochs`.
         labels: as for `fuse_epochs`.
-        generator: draws the halves.
-        splits: how often.
+        generator: source of randomness of the halves.
+        splits: number of random splits, at least 1.
         count: as for `choose_epochs`.
         window: as for `choose_epochs`.
 
     Returns:
-        "final", the last epoch, and each of `METHODS` -> mean accuracy in [0, 1].
+        Name -> mean accuracy in [0, 1], for "final" (the last epoch alone) and for each of `METHODS`.
 
     Raises:
         SalignError: the shapes do not fit, there are fewer than 2 images, or fewer epochs than `count`.
@@ -148,7 +150,10 @@ def compare_methods(
 
 
 def _checked(probabilities: NDArray[Any], labels: NDArray[Any]) -> tuple[NDArray[np.float64], Any]:
-    """The probabilities, and the function from `(N, K)` probabilities to whether each image is right."""
+    """Check the shapes; return the probabilities, and the function that says which images are right.
+
+    The function takes `(N, K)` probabilities and returns `(N,)` bool.
+    """
     if probabilities.ndim != 3 or not len(probabilities):
         raise SalignError(f"probabilities: expected (E, N, K) with at least one epoch, got {probabilities.shape}.")
     if labels.shape not in (probabilities.shape[1:2], probabilities.shape[1:]):

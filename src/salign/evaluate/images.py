@@ -1,4 +1,4 @@
-"""A predictions table as arrays, checked against what is asked of it."""
+"""A table of predictions as arrays, checked for what the figures need."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from salign.evaluate.predictions import logits_of, probabilities_of, text_of, va
 from salign.evaluate.ranking import Array
 
 EMPTY = "(empty)"
-"""How an empty cell of a split, group or species column is named."""
+"""The name that stands for an empty cell of a split, group or species column."""
 
 
 @dataclass(frozen=True)
 class Images:
-    """The images of one line of the report, as arrays."""
+    """The images of a split, of a group or of a whole table, as arrays."""
 
     classes: tuple[str, ...]
     labels: Array  # (N,) int
@@ -33,7 +33,7 @@ class Images:
         return len(self.labels)
 
     def take(self, rows: Array) -> Images:
-        """Keep the images at these positions."""
+        """Return only the images at these positions."""
         species = None if self.species is None else self.species[rows]
         return Images(
             self.classes, self.labels[rows], self.predicted[rows], self.logits[rows], self.probabilities[rows],
@@ -47,7 +47,7 @@ class Images:
 
     @property
     def strata(self) -> Array:
-        """Label, and for attacks the species too."""
+        """`(N,)` strata of the bootstrap: the label and, for attacks, also the species."""
         if self.species is None:
             return self.labels
         _, codes = np.unique(self.species, return_inverse=True)
@@ -61,7 +61,13 @@ def prepare(
     threshold: float | None,
     species_column: str | None,
 ) -> tuple[Images, str]:
-    """Give the whole table as arrays, and the note on the threshold."""
+    """Check a table of predictions; return it as arrays, and a note on the threshold.
+
+    For the arguments see `salign.evaluate.evaluate_predictions`.
+
+    Raises:
+        SalignError: the table is empty or not valid, or an argument does not go with its classes and columns.
+    """
     names = tuple(classes)
     if not len(table):
         raise SalignError("no predictions to evaluate: the table is empty")
@@ -98,5 +104,5 @@ def require(table: pd.DataFrame, columns: Sequence[str]) -> None:
 
 
 def named(table: pd.DataFrame, column: str) -> Array:
-    """`(N,)` text of a column, empty cells by the name `EMPTY`."""
+    """Return a column as `(N,)` text, with `EMPTY` in empty cells."""
     return text_of(table, column).replace("", EMPTY).to_numpy(dtype=object)

@@ -1,4 +1,4 @@
-"""Figures where an image may have several labels, or none: each class is a yes or no of its own."""
+"""Figures for images that may have several labels, or none: each class is a yes or no of its own."""
 
 from __future__ import annotations
 
@@ -28,31 +28,35 @@ def evaluate_multi_label(
     generator: np.random.Generator,
     progress: bool = False,
 ) -> pd.DataFrame:
-    """Every figure for every split and, within it, for every value of the group columns.
+    """Compute every figure for every split and, within it, for every value of the group columns.
 
-    `auroc_macro` and `ap_macro`: plain means over the classes that some images have and some have not; `auroc[CLASS]`
-    and `ap[CLASS]`, each class by its probability; the `rates` of each class (`f1[CLASS]`) and their means
-    (`f1_macro`), for a yes above one half; `accuracy`: the share of images that are right about every class
-    (exact match); `accuracy_macro`: the mean over classes of the share of images that are right about it;
-    `brier_macro`.
+    The figures are:
 
-    Intervals: percentile bootstrap over images, drawn from all alike. In a resample the macro figures are means over
-    the classes that have a value there.
+    - `auroc[CLASS]` and `ap[CLASS]`, each class by its own probability
+    - `auroc_macro` and `ap_macro`, their plain means over the classes that some images have and some have not
+    - the `rates` of each class (`f1[CLASS]`), where a probability above one half is a yes, and their means over classes
+      (`f1_macro`)
+    - `accuracy`, the share of images that are answered right about every class (exact match)
+    - `accuracy_macro`, the mean over classes of the share of images that are answered right about the class
+    - `brier_macro`, the mean of `brier` over classes
+
+    The intervals are those of a percentile bootstrap over images, which draws from all images alike. In a resample, the
+    macro figures are means over the classes that have a value there.
 
     Args:
-        table: predictions, see `predictions`; an empty label is none of the classes.
+        table: predictions, see `salign.evaluate.predictions`; an empty label means none of the classes.
         classes: class names in the order of the logits.
-        group_columns: free columns to report apart.
-        resamples: bootstrap resamples; 0 for no intervals.
+        group_columns: free columns for whose values the figures are computed separately.
+        resamples: number of bootstrap resamples; 0 for no intervals.
         confidence: level of the intervals, in (0, 1).
         generator: source of randomness.
         progress: whether to show a progress bar.
 
     Returns:
-        As `evaluate_predictions`.
+        A table as that of `evaluate_predictions`.
 
     Raises:
-        SalignError: the table is empty or not valid, or an argument names what is not there.
+        SalignError: the table is empty or not valid, or `group_columns` names a column that is not there.
     """
     if not len(table):
         raise SalignError("no predictions to evaluate: the table is empty")
@@ -77,7 +81,7 @@ def evaluate_multi_label(
 def _values(
     labels: Array, predicted: Array, probabilities: Array, classes: Sequence[str], weights: Array
 ) -> dict[str, Array]:
-    """`(N, K)` labels, answers and probabilities, `(R, N)` counts -> `(R,)` values."""
+    """Compute the `(R,)` values of each metric from `(N, K)` labels, answers and probabilities, and `(R, N)` counts."""
     rankings = [Ranking.of(probabilities[:, k], labels[:, k], weights) for k in range(len(classes))]
     areas = np.stack([classification.auroc_of(ranking) for ranking in rankings])
     precisions = np.stack([classification.average_precision_of(ranking) for ranking in rankings])
@@ -97,7 +101,7 @@ def _values(
 
 
 def _about(labels: Array, probabilities: Array, classes: Sequence[str]) -> Callable[[str], tuple[int, list[str]]]:
-    """How many images a figure is about, and what must be said with it; a reason for NaN comes first."""
+    """Return a function: metric -> the number of images it is about, and its notes; a reason for NaN comes first."""
     images, having = len(labels), dict(zip(classes, labels.sum(0).tolist(), strict=True))
     one_kind = [name for name, count in having.items() if count in (0, images)]
     alike = constant_note(probabilities, labels, classes, multi_label=True)

@@ -1,4 +1,4 @@
-"""Which figures are shown for which task, and what people call them."""
+"""Which figures are shown for which task, and their names in words."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ ATTACKS = (
     "auroc", "apcer", "bpcer", "acer", "bpcer_at_apcer5", "eer", "accuracy_at_threshold", "accuracy",
     "balanced_accuracy", "worst_class_accuracy", "ap", "brier", "ece", "forgotten",
 )  # fmt: skip
-"""Presentation attack detection (ISO/IEC 30107-3)."""
+"""Figures shown for presentation attack detection (ISO/IEC 30107-3)."""
 SEVERAL_CLASSES = (
     "auroc_macro", "accuracy", "balanced_accuracy", "worst_class_accuracy", "ppv_macro", "f1_macro", "ap_macro",
     "brier_macro", "ece", "forgotten",
@@ -51,7 +51,7 @@ LOWER_IS_BETTER = frozenset(
 
 
 def name_of(metric: str) -> str:
-    """What people call a metric of the table, such as `AUROC, macro` for `auroc_macro`."""
+    """Return the name of a metric in words, such as `AUROC, macro` for `auroc_macro`."""
     if metric in NAMES:
         return NAMES[metric]
     base = metric.removesuffix("_macro")
@@ -59,10 +59,11 @@ def name_of(metric: str) -> str:
 
 
 def main_figures(metrics: Iterable[str], *, attacks: bool = False) -> tuple[str, ...]:
-    """The metrics worth a line, in the order shown, of those that a table has.
+    """Return the main metrics of a table of figures, in the order in which they are shown.
 
     Args:
-        metrics: the column `metric` of a table of figures, which tells two classes, more, and several labels apart.
+        metrics: the column `metric` of the table. Its metrics tell whether there are two classes, more classes, or
+            several labels per image.
         attacks: whether the positive class is a presentation attack.
     """
     present = set(metrics)

@@ -1,8 +1,8 @@
 """Presentation attack detection figures of ISO/IEC 30107-3, on `(N,)` scores where higher = more likely an attack.
 
-A presentation is called an attack when its score is >= the threshold. `attack (N,)` bool is the truth; the others are
-bona fide. For any other two-class task APCER is the miss rate of the positive class and BPCER the false alarm rate.
-Weights and return values are as in `classification`, and so is what is refused.
+A presentation is called an attack if its score is >= the threshold. `attack (N,)` bool is the truth: True for attacks,
+False for bona fide presentations. In any other two-class task, APCER is the miss rate of the positive class and BPCER
+the false alarm rate. Weights, return values and errors are as in `classification`.
 """
 
 from __future__ import annotations
@@ -24,10 +24,10 @@ def apcer_per_species(
     species: ArrayLike | None = None,
     weights: ArrayLike | None = None,
 ) -> dict[str, Array]:
-    """Attack presentation classification error rate of each attack instrument species.
+    """Return the attack presentation classification error rate (APCER) of each attack instrument species.
 
-    Share of that species' presentations called bona fide, i.e. scoring below `threshold` (ISO/IEC 30107-3: 1 minus the
-    mean of Res_i). Without `species` all attacks are one.
+    It is the share of the species' presentations that are called bona fide, i.e. that score below `threshold` (ISO/IEC
+    30107-3: 1 minus the mean of Res_i). Without `species`, all attacks are one species.
     """
     called = _called(scores, threshold)
     times = counts(weights, len(called))
@@ -44,7 +44,7 @@ def apcer(
     species: ArrayLike | None = None,
     weights: ArrayLike | None = None,
 ) -> Array:
-    """Take the worst species' APCER, as the standard wants it reported; NaN without attacks."""
+    """Return the APCER of the worst species, as the standard wants it reported; NaN without attacks."""
     rates = list(apcer_per_species(scores, attack, threshold, species, weights).values())
     if not rates:
         return match_weights(np.full(1 if weights is None else len(np.asarray(weights)), np.nan), weights)
@@ -52,7 +52,10 @@ def apcer(
 
 
 def bpcer(scores: ArrayLike, attack: ArrayLike, threshold: float, weights: ArrayLike | None = None) -> Array:
-    """Bona fide presentation classification error rate: share of the bona fide scoring at or above `threshold`."""
+    """Return the bona fide presentation classification error rate (BPCER).
+
+    It is the share of the bona fide presentations that score at or above `threshold`.
+    """
     called = _called(scores, threshold)
     genuine = ~_attacks(attack, len(called))
     times = counts(weights, len(called))[:, genuine]
@@ -66,7 +69,10 @@ def acer(
     species: ArrayLike | None = None,
     weights: ArrayLike | None = None,
 ) -> Array:
-    """Average classification error rate: (worst APCER + BPCER) / 2. Withdrawn from the standard, still widely asked."""
+    """Return the average classification error rate, (worst APCER + BPCER) / 2.
+
+    The standard has withdrawn this figure, but it is still widely asked for.
+    """
     return (apcer(scores, attack, threshold, species, weights) + bpcer(scores, attack, threshold, weights)) / 2
 
 
@@ -77,12 +83,13 @@ def bpcer_at_apcer(
     species: ArrayLike | None = None,
     weights: ArrayLike | None = None,
 ) -> Array:
-    """BPCER where the worst species' APCER is `target` or less: 0.1, 0.05, 0.01 give BPCER10, BPCER20, BPCER100.
+    """Return the BPCER at the threshold where the worst species' APCER is `target` or less.
 
-    The operating point is the highest threshold whose worst APCER does not exceed `target`, found on these very
-    scores (anew in each resample); nothing is interpolated and equal scores move together. It always exists, as APCER
-    is 0 at the lowest attack score; where one attack is a larger share than `target`, that is where the figure is
-    taken, and `reached_apcer` says so. NaN without attacks or without bona fide.
+    The targets 0.1, 0.05 and 0.01 give BPCER10, BPCER20 and BPCER100. The operating point is the highest threshold
+    whose worst APCER does not exceed `target`. It is found on these scores themselves, anew in each resample. Nothing
+    is interpolated, and equal scores move together. The operating point always exists, because APCER is 0 at the lowest
+    attack score. If a single attack is a larger share than `target`, the figure is taken at that lowest score, and
+    `reached_apcer` shows it. The result is NaN without attacks or without bona fide presentations.
     """
     values = finite(scores, "score")
     genuine = ~_attacks(attack, len(values))
@@ -98,21 +105,22 @@ def bpcer_at_apcer(
 
 
 def reached_apcer(scores: ArrayLike, attack: ArrayLike, target: float, species: ArrayLike | None = None) -> float:
-    """Give the worst APCER at the operating point of `bpcer_at_apcer`: `target` or the nearest share below it."""
+    """Return the worst APCER at the operating point of `bpcer_at_apcer`: `target`, or the nearest share below it."""
     threshold = float(_thresholds_at_apcer(finite(scores, "score"), attack, target, species, None)[0])
     return float(apcer(scores, attack, threshold, species))
 
 
 def eer(scores: ArrayLike, attack: ArrayLike, weights: ArrayLike | None = None) -> Array:
-    """Equal error rate: mean of the two error rates at the threshold where they are nearest (all attacks as one kind).
+    """Return the equal error rate: the mean of the two error rates at the threshold where they are nearest.
 
-    Of equally near thresholds the highest is taken. Nothing is interpolated.
+    All attacks count as one species. If several thresholds are equally near, the highest is taken. Nothing is
+    interpolated.
     """
     return match_weights(eer_of(Ranking.of(scores, attack, weights)), weights)
 
 
 def eer_of(ranking: Ranking) -> Array:
-    """`(R,)` equal error rates from one sort; see `eer`."""
+    """Return `(R,)` equal error rates from scores that are already sorted; see `eer`."""
     best = _nearest(ranking)
     row = np.arange(len(best))
     misses = ratio(ranking.missed[row, best], ranking.missed[:, -1])
@@ -121,10 +129,10 @@ def eer_of(ranking: Ranking) -> Array:
 
 
 def threshold_at_eer(scores: ArrayLike, attack: ArrayLike) -> float:
-    """Choose the threshold where the error rates are nearest, half way to the next lower score.
+    """Choose the threshold where the two error rates are nearest, half way to the next lower score.
 
     Raises:
-        SalignError: there are no attacks or no bona fide.
+        SalignError: there are no attacks or no bona fide presentations.
     """
     _both_kinds(attack)
     ranking = Ranking.of(scores, attack)
@@ -135,7 +143,7 @@ def threshold_at_apcer(scores: ArrayLike, attack: ArrayLike, target: float, spec
     """Choose the highest threshold whose worst APCER is `target` or less, half way to the next lower score.
 
     Raises:
-        SalignError: there are no attacks or no bona fide, or `target` is not in [0, 1).
+        SalignError: there are no attacks or no bona fide presentations, or `target` is not in [0, 1).
     """
     _both_kinds(attack)
     values = finite(scores, "score")
@@ -157,7 +165,7 @@ def _attacks(attack: ArrayLike, images: int) -> Array:
 
 
 def _members(attack: ArrayLike, species: ArrayLike | None, images: int) -> dict[str, Array]:
-    """Species name -> positions of its attacks, in order of name."""
+    """Return the positions of the attacks of each species, by its name and in the order of names."""
     positions = np.flatnonzero(_attacks(attack, images))
     if species is None:
         return {ONE_SPECIES: positions} if len(positions) else {}
@@ -170,7 +178,11 @@ def _members(attack: ArrayLike, species: ArrayLike | None, images: int) -> dict[
 def _thresholds_at_apcer(
     values: Array, attack: ArrayLike, target: float, species: ArrayLike | None, weights: ArrayLike | None
 ) -> Array:
-    """`(R,)`: the lowest over species of the first attack score that may not be missed; NaN without attacks."""
+    """Return the `(R,)` highest thresholds whose worst APCER is `target` or less; NaN without attacks.
+
+    For one species, this is its lowest score at which an attack may no longer be missed. The threshold is the lowest of
+    these scores over the species.
+    """
     number("target", target, "[0, 1)")
     times = counts(weights, len(values))
     lowest = np.full(len(times), np.nan)
@@ -185,9 +197,9 @@ def _thresholds_at_apcer(
 
 
 def _nearest(ranking: Ranking) -> Array:
-    """`(R,)` index of the highest candidate threshold where the two error rates are nearest."""
+    """Return the `(R,)` index of the highest candidate threshold at which the two error rates are nearest."""
     positives, negatives = ranking.missed[:, -1:], ranking.passed[:, -1:]
-    # Both rates times positives * negatives: whole numbers, so that equal distances compare as equal.
+    # Both rates are multiplied by positives * negatives. That gives whole numbers, so equal distances compare as equal.
     distance = np.abs(ranking.missed * negatives - (negatives - ranking.passed) * positives)
     return distance.shape[1] - 1 - np.argmin(distance[:, ::-1], axis=1)
 

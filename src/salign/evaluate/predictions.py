@@ -1,9 +1,9 @@
-"""The predictions table: one row per image, the contract between train, predict and evaluate.
+"""The table of predictions, with one row per image: the contract between `train`, `predict` and `evaluate`.
 
-Columns `id, path, split, label, predicted`, then `logit_<class>` and `prob_<class>` for every class in order, then any
-free columns of the manifest (group, domain, attack species). `label` and `split` are empty where unknown. Where images
-may have several labels, `label` and `predicted` are names joined by `;`, or empty for none of the classes, and the
-probabilities are each class's own.
+The columns are `id, path, split, label, predicted`, then `logit_<class>` and `prob_<class>` for every class in order,
+then any free columns of the manifest (group, domain, attack species). `label` and `split` are empty where they are
+unknown. If images may have several labels, `label` and `predicted` hold class names joined by `;`, or are empty for
+none of the classes, and every class has a probability of its own, so that a row need not sum to one.
 """
 
 from __future__ import annotations
@@ -27,39 +27,39 @@ from salign.readers import read_csv, read_parquet
 COLUMNS = ("id", "path", "split", "label", "predicted")
 LOGIT, PROB = "logit_", "prob_"
 AT_THRESHOLD = "predicted_at_threshold"
-"""Free column of the class that an image is called by at the threshold chosen on validation."""
+"""Free column with the class that an image is called by at the threshold chosen on validation."""
 _SHOWN = 20
 _TOLERANCE = 1e-3
 
 
 def columns_for(classes: Sequence[str]) -> list[str]:
-    """List the columns every predictions table of these classes starts with, in order."""
+    """List the columns with which every table of predictions of these classes starts, in order."""
     return [*COLUMNS, *(LOGIT + name for name in classes), *(PROB + name for name in classes)]
 
 
 def classes_of(table: pd.DataFrame) -> tuple[str, ...]:
-    """List the classes a table speaks of, in the order of its `prob_<class>` columns."""
+    """List the classes of a table, in the order of its `prob_<class>` columns."""
     return tuple(str(name)[len(PROB) :] for name in table.columns if str(name).startswith(PROB))
 
 
 def logits_of(table: pd.DataFrame, classes: Sequence[str]) -> np.ndarray:
-    """`(N, K)` float64."""
+    """Return the logits of a table, `(N, K)` float64."""
     return table[[LOGIT + name for name in classes]].to_numpy(dtype=np.float64)
 
 
 def probabilities_of(table: pd.DataFrame, classes: Sequence[str]) -> np.ndarray:
-    """`(N, K)` float64."""
+    """Return the probabilities of a table, `(N, K)` float64."""
     return table[[PROB + name for name in classes]].to_numpy(dtype=np.float64)
 
 
 def text_of(table: pd.DataFrame, column: str) -> pd.Series:
-    """Give a column as text, empty where a value is missing."""
+    """Return a column as text, which is empty where a value is missing."""
     values = table[column]
     return values.astype(str).mask(values.isna(), "")
 
 
 def named_in(table: pd.DataFrame, column: str, classes: Sequence[str]) -> np.ndarray:
-    """`(N, K)` bool: which of the classes the cells of a column name, joined by `;`."""
+    """Return which classes each cell of a column names, `(N, K)` bool; a cell joins several names by `;`."""
     cells = [set(names_in(cell)) for cell in text_of(table, column)]
     return np.array([[name in cell for name in classes] for cell in cells], dtype=bool).reshape(-1, len(classes))
 
@@ -72,20 +72,20 @@ def validate(
     labelled: bool = False,
     multi_label: bool = False,
 ) -> None:
-    """Check a table once, at the boundary, and report everything that is wrong together.
+    """Check a table once, where it enters, and report all its faults together.
 
     Args:
-        table: the predictions; rows are named as lines of the file (the first record is row 2).
-        classes: the class names expected, at least two.
-        source: name of the file for the message.
-        labelled: whether every row must carry a label.
+        table: the predictions. The message counts rows as lines of the file, so that the first record is row 2.
+        classes: the expected class names, at least two.
+        source: name of the file, for the message.
+        labelled: whether every row must have a label; with `multi_label` an empty label is always allowed.
         multi_label: whether images may have several labels, or none.
 
     Raises:
-        SalignError: columns are missing, an id is empty or twice, a number is not finite or no probability, the
-            probabilities of a row do not sum to one, `predicted` is not the class of the highest probability, a label
-            is unknown, or missing although `labelled`. With `multi_label` the probabilities need no sum, and
-            `predicted` are the classes above one half.
+        SalignError: columns are missing, an id is empty or comes twice, a number is not finite or not a probability,
+            the probabilities of a row do not sum to one, `predicted` is not the class of the highest probability, or a
+            label is unknown, or missing although `labelled`. With `multi_label` the probabilities need not sum to one,
+            and `predicted` must name the classes above one half.
     """
     names = list(classes)
     if len(set(names)) < max(2, len(names)):
@@ -139,29 +139,29 @@ def validate(
 
 
 def _strange(cells: pd.Series, classes: Sequence[str]) -> np.ndarray:
-    """`(N,)` bool: which cells name something that is no class."""
+    """Return which cells name something that is not a class, `(N,)` bool."""
     return np.array([not set(names_in(cell)) <= set(classes) for cell in cells], dtype=bool)
 
 
 def _pandas(table: pa.Table, path: Path) -> pd.DataFrame:
     try:
         return table.to_pandas()
-    except (ValueError, OverflowError, pa.ArrowException) as error:  # a date that no calendar has
+    except (ValueError, OverflowError, pa.ArrowException) as error:  # such as a date that no calendar has
         raise SalignError(f"{path}: cannot be read: {str(error)[:200]}") from error
 
 
 def read_predictions(
     path: str | Path, classes: Sequence[str] | None = None, *, multi_label: bool = False
 ) -> pd.DataFrame:
-    """Read and validate a table written by `train`, `predict` or anybody (CSV, or Parquet by suffix).
+    """Read and validate a table of predictions, written by `train`, by `predict` or by another program.
 
     Args:
-        path: the file.
-        classes: the classes expected; None takes those of the `prob_<class>` columns.
+        path: the file, Parquet if its suffix is `.parquet`, otherwise CSV.
+        classes: the expected classes; None takes the classes of the `prob_<class>` columns.
         multi_label: whether images may have several labels, or none.
 
     Returns:
-        The table; text columns as text (an empty cell is an empty text), logits and probabilities as float64.
+        The table, with text columns as text (an empty cell is an empty text), and logits and probabilities as float64.
 
     Raises:
         SalignError: the file is missing, unreadable or not valid.
@@ -184,9 +184,9 @@ def read_predictions(
 
 
 class PredictionsWriter:
-    """Writes a predictions table piece by piece, at constant memory, and puts it in place only when complete.
+    """Writes a table of predictions piece by piece, in constant memory, and puts it in place only when it is complete.
 
-    Use as a context manager; when the block raises, the file that was there before stays as it was.
+    It is a context manager. If its block raises, the file that was there before stays as it was.
     """
 
     def __init__(self, path: str | Path, classes: Sequence[str], free: Sequence[str] = ()) -> None:
@@ -211,10 +211,10 @@ class PredictionsWriter:
         return self
 
     def write(self, rows: pd.DataFrame) -> None:
-        """Append rows; they must have exactly the columns announced, in any order.
+        """Append rows, which must have exactly the announced columns, in any order.
 
         Raises:
-            SalignError: the columns differ, or the disk does not take them.
+            SalignError: the columns differ, or the rows cannot be written to disk.
         """
         if set(rows.columns) != set(self.columns):
             differ = sorted(set(self.columns) ^ {str(name) for name in rows.columns})

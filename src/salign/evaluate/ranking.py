@@ -1,7 +1,7 @@
-"""One sort that every ranking figure reuses, for the images as they are and for any number of bootstrap resamples.
+"""One sort of the scores that every ranking figure reuses, for the images as they are and for all bootstrap resamples.
 
-A resample is a row of counts: how many times each image was drawn. All figures of this package take such `weights`
-`(R, N)` and then give `(R,)` values; without weights every image counts once and they give one number.
+A resample is a row of counts: how many times each image was drawn. All figures of this package take these counts as
+`weights (R, N)` and then return `(R,)` values. Without weights every image counts once, and they return one number.
 """
 
 from __future__ import annotations
@@ -18,14 +18,15 @@ from salign.errors import SalignError
 
 Array = NDArray[Any]
 ROUNDING = 1e-6
-"""By so much a probability may be above 1, as the sum of rounded ones is."""
+"""How far a probability may be above 1, which happens where it is a sum of rounded probabilities."""
 
 
 def finite(values: ArrayLike, what: str) -> Array:
-    """`values` as a float64 array.
+    """Return `values` as a float64 array.
 
     Raises:
-        SalignError: a value is no number, NaN or infinite; names the first such row (counted from 0).
+        SalignError: a value is not a number, or is NaN or infinite. For the latter two, the message names the first row
+            (counted from 0).
     """
     array = numbers(what, values)
     wrong = ~np.isfinite(array)
@@ -39,10 +40,10 @@ def finite(values: ArrayLike, what: str) -> Array:
 
 
 def yes_or_no(values: ArrayLike, what: str) -> Array:
-    """`values` as bool: which images are of the kind that is looked for.
+    """Return `values` as bool: which images are of the kind that is looked for.
 
     Raises:
-        SalignError: something else than bools, or zeros and ones: class numbers and names say no yes or no.
+        SalignError: the values are neither bools nor zeros and ones, but class numbers or names, for instance.
     """
     array = np.asarray(values)
     if array.dtype != np.bool_ and not (array.dtype.kind in "iuf" and np.isin(array, (0, 1)).all()):
@@ -52,16 +53,16 @@ def yes_or_no(values: ArrayLike, what: str) -> Array:
 
 
 def class_numbers(values: ArrayLike, what: str, images: int | None = None, classes: int | None = None) -> Array:
-    """`values` as `(N,)` whole numbers.
+    """Return `values` as `(N,)` whole numbers.
 
     Args:
         values: class numbers.
-        what: they are, for the message.
+        what: name of the values, for the message.
         images: N; None = any.
-        classes: how many there are: numbers from 0 to one less; None = any.
+        classes: number of classes; the values must lie in [0, classes). None = any values.
 
     Raises:
-        SalignError: something else: names, probabilities, a table.
+        SalignError: the values are something else, such as names, probabilities or a table, or out of range.
     """
     array = np.asarray(values)
     if array.ndim != 1 or array.dtype.kind not in "iub" or (images is not None and len(array) != images):
@@ -75,10 +76,10 @@ def class_numbers(values: ArrayLike, what: str, images: int | None = None, class
 
 
 def probabilities_in(values: ArrayLike, dims: int) -> Array:
-    """`values` as float64 in [0, 1], of one dimension `(N,)` or two `(N, K)`.
+    """Return `values` as float64 probabilities in [0, 1], of one dimension `(N,)` or two `(N, K)`.
 
     Raises:
-        SalignError: something else; logits, for instance.
+        SalignError: the values are something else, such as logits.
     """
     array = finite(values, "probability")
     if array.ndim != dims or not (array.min(initial=0) >= 0 and array.max(initial=1) <= 1 + ROUNDING):
@@ -90,10 +91,10 @@ def probabilities_in(values: ArrayLike, dims: int) -> Array:
 
 
 def counts(weights: ArrayLike | None, images: int) -> Array:
-    """`(R, N)` float64 counts; `(1, N)` ones when `weights` is None.
+    """Return `weights` as `(R, N)` float64 counts, or `(1, N)` ones if `weights` is None.
 
     Raises:
-        SalignError: `weights` is not `(R, N)` with `N = images`, or a count is negative or no number.
+        SalignError: `weights` is not `(R, N)` with `N = images`, or a count is negative or not a number.
     """
     if weights is None:
         return np.ones((1, images))
@@ -106,33 +107,33 @@ def counts(weights: ArrayLike | None, images: int) -> Array:
 
 
 def match_weights(values: Array, weights: ArrayLike | None) -> Array:
-    """`(R,)` values for given weights, or the one number when there were none."""
+    """Return the `(R,)` values if weights were given, otherwise the single number in `values`."""
     return values if weights is not None else values[0]
 
 
 def ratio(part: Array, whole: Array) -> Array:
-    """`part / whole` with NaN where `whole` is 0: a share of no images has no value."""
+    """Return `part / whole`, with NaN where `whole` is 0, because a share of no images has no value."""
     return np.divide(part, whole, out=np.full(np.broadcast(part, whole).shape, np.nan), where=whole > 0)
 
 
 @dataclass(frozen=True)
 class Ranking:
-    """Positive and negative images counted at each distinct score.
+    """The numbers of positive and negative images at each distinct score.
 
-    An image is called positive at threshold t when its score is >= t. The candidates for t are the `G` distinct scores
-    and one value above them all.
+    An image is called positive at threshold t if its score is >= t. The candidates for t are the `G` distinct scores
+    and one value above all of them.
     """
 
     scores: Array
-    """`(G,)` the distinct scores, ascending."""
+    """`(G,)` distinct scores, ascending."""
     positives: Array
-    """`(R, G)` positive images having exactly that score."""
+    """`(R, G)` numbers of positive images with exactly that score."""
     negatives: Array
-    """`(R, G)` negative images having exactly that score."""
+    """`(R, G)` numbers of negative images with exactly that score."""
 
     @classmethod
     def of(cls, scores: ArrayLike, positive: ArrayLike, weights: ArrayLike | None = None) -> Ranking:
-        """Sort once.
+        """Sort the scores, and count the positive and negative images at each distinct score.
 
         Args:
             scores: `(N,)` finite, higher = more positive; any scale.
@@ -140,7 +141,7 @@ class Ranking:
             weights: `(R, N)` counts, or None.
 
         Raises:
-            SalignError: a score is not finite, the lengths differ, or `positive` says no yes or no.
+            SalignError: a score is not finite, the lengths differ, or `positive` holds other values than yes and no.
         """
         values, truth = finite(scores, "score"), yes_or_no(positive, "positive")
         if values.ndim != 1 or truth.shape != values.shape:
@@ -163,19 +164,20 @@ class Ranking:
 
     @cached_property
     def missed(self) -> Array:
-        """`(R, G + 1)` positive images below each candidate threshold, the one above all scores last."""
+        """`(R, G + 1)` numbers of positive images below each candidate threshold; the last is above all scores."""
         return _exclusive_sum(self.positives)
 
     @cached_property
     def passed(self) -> Array:
-        """`(R, G + 1)` negative images below each candidate threshold, the one above all scores last."""
+        """`(R, G + 1)` numbers of negative images below each candidate threshold; the last is above all scores."""
         return _exclusive_sum(self.negatives)
 
     def threshold(self, candidate: int) -> float:
-        """Give a number that splits the scores as candidate `0..G` does, half way to the next lower score.
+        """Return a number that splits the scores as candidate `0..G` does, half way to the next lower score.
 
-        Half way, so that rounding a stored score does not move an image across and that two well separated kinds are
-        split in the middle of the gap.
+        It lies half way, so that rounding a stored score does not move an image across, and two well separated kinds
+        are split in the middle of the gap. Candidate 0 has no lower score and is the lowest score itself; candidate `G`
+        is the next number above the highest score.
         """
         if candidate == 0:
             return float(self.scores[0])

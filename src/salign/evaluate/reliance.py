@@ -1,8 +1,9 @@
 """What a model uses, as opposed to what its map shows: replace one side of the human region and see the answer change.
 
-After the foreground and background swaps of Xiao et al. 2021 (*Noise or Signal: The Role of Image Backgrounds in Object
-Recognition*), with the human map as the foreground. A model whose map looks right and whose answer flips with the
-background is caught here. A changed picture is also an unusual one: compare models, not a figure with zero.
+The method follows the foreground and background swaps of Xiao et al. 2021 (*Noise or Signal: The Role of Image
+Backgrounds in Object Recognition*), with the human map as the foreground. It finds models whose map looks right but
+whose answer flips with the background. A changed picture is also an unusual one, so compare the figures of models with
+each other, and not a figure with zero.
 """
 
 from __future__ import annotations
@@ -24,9 +25,9 @@ from salign.types import Batch
 
 COLUMNS = ("kept", "fill", "metric", "value", "sd", "images", "note")
 GROUP = 32
-"""Images that may lend each other their background."""
+"""Number of images that may lend each other their background."""
 BLUR = 1 / 8
-"""Standard deviation of the blur, as a share of the longer side."""
+"""Standard deviation of the blur, as a share of the image's longer side."""
 
 
 Side = Literal["inside", "outside"]
@@ -34,23 +35,23 @@ _ONE_SIDE = "the images are all on one side, so there is nothing to rank"
 
 
 class Fill(Protocol):
-    """What to put in place of the part that is not kept."""
+    """A function that makes what replaces the part of an image that is not kept."""
 
     def __call__(
         self, images: Tensor, regions: Tensor, generator: torch.Generator, labels: Tensor | None = None
     ) -> Tensor:
-        """`(B, 3, H, W)` in [0, 1] and `(B, 1, H, W)` regions -> `(B, 3, H, W)` in [0, 1]."""
+        """Make a fill `(B, 3, H, W)` in [0, 1] for images `(B, 3, H, W)` in [0, 1] and regions `(B, 1, H, W)`."""
 
 
 def other(images: Tensor, regions: Tensor, generator: torch.Generator, labels: Tensor | None = None) -> Tensor:
-    """Lend each image the background of another one, of another class where `labels` `(B,)` say that there is one.
+    """Lend each image the background of another image, of another class if `labels` show that the batch has one.
 
-    Of labels `(B, K)`, of which an image may have several, any difference is another class.
-
-    The other image's own human region is painted over by `surroundings` first, so that its object does not come along.
+    With labels `(B,)`, another class is another label. With labels `(B, K)`, of which an image may have several, any
+    difference is another class. The human region of the other image is first painted over by `surroundings`, so that
+    its object does not come along.
 
     Raises:
-        SalignError: there is one image only.
+        SalignError: there is only one image.
     """
     _check(images, regions)
     count = len(images)
@@ -65,7 +66,10 @@ def other(images: Tensor, regions: Tensor, generator: torch.Generator, labels: T
 
 
 def blur(images: Tensor, regions: Tensor, generator: torch.Generator, labels: Tensor | None = None) -> Tensor:
-    """Blur each image with a Gaussian of `BLUR` times its longer side, renormalised at the edges; colours stay."""
+    """Blur each image, so that its colours stay but its shapes do not.
+
+    The Gaussian has a standard deviation of `BLUR` times the longer side, and is renormalised at the edges.
+    """
     _check(images, regions)
     height, width = images.shape[-2:]
     sigma = BLUR * max(height, width)
@@ -74,7 +78,10 @@ def blur(images: Tensor, regions: Tensor, generator: torch.Generator, labels: Te
 
 
 def noise(images: Tensor, regions: Tensor, generator: torch.Generator, labels: Tensor | None = None) -> Tensor:
-    """Gaussian noise with the mean and standard deviation of each image and colour, cut to [0, 1]; colours stay."""
+    """Draw Gaussian noise, so that the colours of an image stay but its shapes do not.
+
+    The noise has the mean and standard deviation of each image and colour channel, and is cut to [0, 1].
+    """
     _check(images, regions)
     draws = torch.randn(images.shape, generator=generator).to(images)
     mean, deviation = images.mean((-2, -1), keepdim=True), images.std((-2, -1), keepdim=True, correction=0)
@@ -82,7 +89,10 @@ def noise(images: Tensor, regions: Tensor, generator: torch.Generator, labels: T
 
 
 def grey(images: Tensor, regions: Tensor, generator: torch.Generator, labels: Tensor | None = None) -> Tensor:
-    """One colour for all, the mean of the whole batch: an image's own mean would give its background away."""
+    """Fill all images with one colour, the mean of the whole batch.
+
+    The mean of an image itself would give its background away.
+    """
     _check(images, regions)
     return images.mean((0, 2, 3), keepdim=True).expand_as(images)
 
@@ -93,22 +103,22 @@ def _check(images: Tensor, regions: Tensor) -> None:
 
 
 FILLS: dict[str, Fill] = {"other": other, "blur": blur, "noise": noise, "grey": grey}
-"""Name in the table -> what replaces the part that is not kept."""
+"""The fills by the names that they have in the table."""
 RANDOM = ("other", "noise")
-"""The fills that are another at every draw."""
+"""The fills that differ from draw to draw."""
 
 
 def compose(images: Tensor, regions: Tensor, fill: Tensor, keep: Side) -> Tensor:
-    """Keep the images inside (or outside) of the regions, and put the fill everywhere else.
+    """Keep the images inside (or outside) the regions, and put the fill everywhere else.
 
     Args:
         images: `(B, 3, H, W)`.
-        regions: `(B, 1, H, W)` in [0, 1]; values between mix.
+        regions: `(B, 1, H, W)` in [0, 1]; values between 0 and 1 mix image and fill.
         fill: `(B, 3, H, W)`.
-        keep: which side of the region.
+        keep: the side of the region that is kept.
 
     Raises:
-        SalignError: an unknown side.
+        SalignError: the side is unknown, or an argument has the wrong shape.
     """
     choice("keep", keep, Side)
     _check(images, regions)
@@ -128,33 +138,38 @@ def reliance(
     unmarked: Collection[int] = (),
     draws: int = 1,
 ) -> pd.DataFrame:
-    """Measure how the answers change when only the human region is kept, and when only the rest is.
+    """Measure how the answers change when only the human region is kept, and when only the rest of the image is kept.
 
-    Only annotated images whose map is not blank are used, `GROUP` at a time, whatever the size of the batches; give
-    them in random order, so that most groups hold several classes. Memory grows by the logits alone.
+    Only annotated images whose map is not blank are used, in groups of `GROUP`, whatever the size of the batches. Pass
+    the images in random order, so that most groups hold several classes. Only the logits are kept, so memory grows by
+    them alone.
 
     Args:
         classify: images `(B, 3, H, W)` in [0, 1] -> logits `(B, K)`.
         batches: images with labels and human maps, each image once.
-        positive: the class to detect, of two; with None AUROC is the macro mean over classes, each against the
-            rest.
-        generator: CPU generator of what is drawn; its state moves on.
-        fills: as `FILLS`.
+        positive: number of the class to detect, of two classes; with None, AUROC is the macro mean over classes, each
+            against the rest.
+        generator: CPU generator of everything that is drawn; its state moves on.
+        fills: fills by name, as in `FILLS`.
         classes: names of the K classes for the notes; None calls them by their numbers.
-        unmarked: classes on whose images there is nothing to mark, such as tiles without a defect. Each of their images
-            borrows the region of a marked image of its group, drawn at random, and is used as that one is. A group
-            without a marked image is left out.
-        draws: how often the fills of `RANDOM` are drawn.
+        unmarked: numbers of the classes on whose images there is nothing to mark, such as tiles without a defect. Each
+            of their images borrows the region of a marked image of its group, drawn at random, and is then used like a
+            marked image. A group without a marked image is left out.
+        draws: how often each of the fills in `RANDOM` is drawn.
 
     Returns:
         A row per figure, with the columns `COLUMNS`: kept (all, inside, outside), fill (empty for all), metric, value
-        (the mean over draws), sd (over draws, NaN of one), images, note (why a value is missing, or that all answers
-        are alike; of flipped, all to untouched images).
-        Metrics: accuracy; auroc, by softmax probability; margin, the mean logit of the true class minus the largest
-        other; flipped, the share of answers other than for the untouched image.
-        Where images may have several labels, an answer is that about all classes; auroc is the mean over the classes
-        that some images have and some have not; margin is the mean over classes of how far the logit is on its side.
-        No rows for fewer than two usable images: there is no other image then.
+        (the mean over draws), sd (over draws; NaN for a single draw), images (their number), and note. The note says
+        why a value is missing, or that all answers are alike; for flipped, that all answers to untouched images are.
+
+        The metrics are accuracy; auroc, by the softmax probability; margin, the mean of the logit of the true class
+        minus the largest other logit; and flipped, the share of answers that differ from that to the untouched image.
+
+        If images may have several labels, an answer covers all classes, auroc is the mean over the classes that some
+        images have and some have not, and margin is the mean over classes of how far the logit lies on the right side
+        of 0.
+
+        With fewer than two usable images the table has no rows, because no image has another one to borrow from.
     """
     number("draws", draws, "[1, inf)", whole=True)
     answers: dict[tuple[str, str, int], list[Tensor]] = {}
@@ -196,7 +211,7 @@ def _answers(
     draws: int,
     generator: torch.Generator,
 ) -> Iterator[tuple[tuple[str, str, int], Tensor]]:
-    """`(kept, fill, draw)` and logits `(B, K)`, for every way to look at the images."""
+    """Yield `(kept, fill, draw)` and the logits `(B, K)`, for every way to show the images."""
     images, regions = group.images, region(group.saliency)
     yield ("all", "", 0), classify(images).cpu().double()
     sides: tuple[Side, ...] = ("inside", "outside")
@@ -210,7 +225,7 @@ def _answers(
 def _figures(
     logits: Tensor, labels: Tensor, untouched: Tensor, positive: int | None
 ) -> Iterator[tuple[str, float, str]]:
-    """Metric, value and note."""
+    """Yield the name, the value and the note of every metric."""
     if labels.dim() == 2:
         yield from _figures_of_several(logits, labels.bool(), untouched)
         return
@@ -227,7 +242,7 @@ def _figures(
 
 
 def _figures_of_several(logits: Tensor, labels: Tensor, untouched: Tensor) -> Iterator[tuple[str, float, str]]:
-    """The same of `(N, K)` labels."""
+    """Yield the same as `_figures` for `(N, K)` labels."""
     answers = logits > 0
     areas = [float(auroc(logits[:, k].numpy(), labels[:, k].numpy())) for k in range(labels.shape[1])]
     ranked = [area for area in areas if not np.isnan(area)]
@@ -238,7 +253,7 @@ def _figures_of_several(logits: Tensor, labels: Tensor, untouched: Tensor) -> It
 
 
 class _Group(NamedTuple):
-    """What of a `Batch` is needed here."""
+    """The parts of a `Batch` that are needed here."""
 
     images: Tensor
     labels: Tensor
@@ -246,9 +261,9 @@ class _Group(NamedTuple):
 
 
 def _groups(batches: Iterable[Batch], unmarked: Collection[int], generator: torch.Generator) -> Iterator[_Group]:
-    """Regroup labelled images with a map that is not blank: `GROUP` each, the last two to `GROUP` + 1; never one.
+    """Regroup the labelled images whose map is not blank: `GROUP` images each, the last group 2 to `GROUP` + 1 images.
 
-    Images of the classes `unmarked` are among them, with the region of another one.
+    Images of the classes `unmarked` are included, with a borrowed region. A single usable image makes no group.
     """
     held: _Group | None = None
     for batch in batches:
@@ -265,7 +280,7 @@ def _groups(batches: Iterable[Batch], unmarked: Collection[int], generator: torc
 
 
 def _lend(group: _Group, unmarked: Collection[int], generator: torch.Generator) -> Iterator[_Group]:
-    """The group, whose images of the classes `unmarked` have borrowed a region; nothing where nothing is marked."""
+    """Yield the group with regions lent to its images of the classes `unmarked`; nothing if no image is marked."""
     if not unmarked:
         yield group
         return
@@ -282,6 +297,6 @@ def _is_one_of(labels: Tensor, classes: Collection[int]) -> Tensor:
 
 
 def _gaussian(side: int, sigma: float) -> Tensor:
-    """`(side, side)`: row i weighs all places of a line by their distance from i; each row sums to 1."""
+    """Return `(side, side)` weights: row i weighs all positions of a line by their distance from i and sums to 1."""
     positions = torch.arange(side, dtype=torch.float32)
     return (-(((positions[:, None] - positions) / sigma) ** 2) / 2).softmax(1)

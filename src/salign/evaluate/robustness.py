@@ -1,4 +1,4 @@
-"""Robust accuracy: how many answers stay right under a strong attack, everywhere, outside and inside of the region."""
+"""Robust accuracy: how many answers stay right under a strong attack everywhere, outside or inside the human region."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from salign.types import Batch
 EPSILONS = (1.0, 2.0, 4.0, 8.0)
 """Radii of the attack in units of 1/255."""
 SIDES = ("all", "outside", "inside")
-"""Parts of an image that are attacked; what fools an answer on one side fools it everywhere."""
+"""Parts of an image that are attacked. A change on one side that fools the network counts for "all", too."""
 IMAGE_COLUMNS = ("id", "label", "attacked", "fooled_from", "effect_inside", "area_inside")
 """Columns of the table of images; see `attack_images`."""
 _SHARES = IMAGE_COLUMNS[-2:]
@@ -31,17 +31,18 @@ Classify = Callable[[Tensor], Tensor]
 
 
 def cross_entropy_and_margin(logits: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
-    """What an attack can climb: the cross-entropy, and how far an answer is from right, below 0 where it is right.
+    """Compute the two losses that an attack can climb: the cross-entropy and the margin.
 
-    The margin is the largest other logit minus that of the label; where images may have several labels, the largest of
-    the logits on the wrong side of 0. Unlike the cross-entropy, it has a gradient where a network is sure.
+    The margin says how far an answer is from right, and is below 0 if the answer is right. It is the largest other
+    logit minus the logit of the label. If images may have several labels, it is the largest over the classes of how far
+    the logit lies on the wrong side of 0. Unlike the cross-entropy, the margin has a gradient where a network is sure.
 
     Args:
         logits: `(B, K)`.
         labels: `(B,)` int64, or `(B, K)` zeros and ones.
 
     Returns:
-        Both `(B,)`.
+        The cross-entropy and the margin, both `(B,)`.
     """
     if labels.dim() == 2:
         each = functional.binary_cross_entropy_with_logits(logits, labels.to(logits), reduction="none")
@@ -63,10 +64,11 @@ def fooled_from(
     norm: Norm = "linf",
     within: Tensor | None = None,
 ) -> Tensor:
-    """The smallest of some radii within which an attack finds a wrong answer.
+    """Find the smallest of several radii within which an attack finds a wrong answer.
 
-    The first two of the restarts begin at the image, the others at random changes; they climb the cross-entropy and the
-    margin in turns. What fools an answer within one radius lies within every larger one.
+    The first two restarts begin at the image itself, the others at random changes. The restarts climb the cross-entropy
+    and the margin in turn. A change that fools the network within one radius lies within every larger radius, too, so
+    the radii are tried in ascending order until one succeeds.
 
     Args:
         classify: images `(B, 3, H, W)` in [0, 1] -> logits `(B, K)`, of a network in evaluation mode.
@@ -74,13 +76,13 @@ def fooled_from(
         labels: `(B,)` int64, or `(B, K)` zeros and ones.
         epsilons: radii in units of 1/255.
         generator: CPU generator of the random starts; its state moves on.
-        steps: gradient steps of each restart.
-        restarts: how often each image is attacked.
+        steps: number of gradient steps of each restart.
+        restarts: number of attacks on each image within each radius.
         norm: "linf" or "l2".
-        within: `(B, 1, H, W)` zeros and ones: where an image may change; None = everywhere.
+        within: `(B, 1, H, W)` zeros and ones: 1 where an image may change; None = everywhere.
 
     Returns:
-        `(B,)` float64: 0 where the answer is wrong as it is, infinity where no attack succeeded.
+        `(B,)` float64 radii: 0 where the answer is wrong without an attack, infinity where no attack succeeded.
     """
     tensors(images=(images, "float (B, 3, H, W)"), within=(within, "real (B, 1, H, W) or None"))
     number("restarts", restarts, "[1, inf)", whole=True)
@@ -131,25 +133,29 @@ def attack_images(
     norm: Norm = "linf",
     device: torch.device | str = "cpu",
 ) -> pd.DataFrame:
-    """Attack each image everywhere, and those with a human map that is not blank on each side of its region, too.
+    """Attack each image everywhere and, if it has a human map that is not blank, on each side of its region, too.
 
     Args:
         classify: as for `fooled_from`.
         batches: images with labels and human maps.
-        ids: `(N,)` names of the images, at `batch.index`.
-        names: `(N,)` their labels as text.
+        ids: `(N,)` names of the images; `batch.index` holds positions in it.
+        names: `(N,)` labels of the images as text.
         generator: CPU generator of the random starts.
         epsilons: radii in units of 1/255.
         steps: as for `fooled_from`.
         restarts: as for `fooled_from`.
         norm: "linf" or "l2".
-        device: that of the network.
+        device: device of the network.
 
     Returns:
-        A row per image and place, with `IMAGE_COLUMNS`: attacked (`SIDES`), fooled_from (the smallest radius that
-        fools, 0 = wrong as it is, infinity = none), and where the attack everywhere found the image's weakness:
-        effect_inside, the share of the absolute `perturbation_effect` that lies inside of the region, of the attack
-        with the largest radius, and area_inside, the region's share of the pixels; NaN without a region.
+        A row per image and attacked part, with the columns `IMAGE_COLUMNS`: attacked (one of `SIDES`) and fooled_from
+        (the smallest radius that fools the network; 0 = wrong without an attack, infinity = none). Two more columns
+        say where an attack everywhere with the largest radius found the image's weakness: effect_inside, the share of
+        the absolute `perturbation_effect` that lies inside the region, and area_inside, the region's share of the
+        pixels. They are NaN without a region, and in the rows of one side.
+
+    Raises:
+        SalignError: there are no `epsilons`.
     """
     if not epsilons:
         raise SalignError("epsilons: expected at least one radius, got none.")
@@ -179,15 +185,16 @@ def attack_images(
 
 
 def robust_accuracy(images: pd.DataFrame, epsilons: Sequence[float] = EPSILONS) -> pd.DataFrame:
-    """Figures from the table of images, with Wilson's interval (1927) at 95 %.
+    """Compute the figures from the table of images, with Wilson's interval (1927) at 95 %.
 
     Args:
-        images: the rows of `attack_images`.
-        epsilons: the radii of the attack; 0, no attack, is added.
+        images: the table of `attack_images`.
+        epsilons: the radii of the attack; radius 0 (no attack) is added.
 
     Returns:
-        A row per set of images ("all", and "with a map" where some have one and some have none), place and radius, with
-        `COLUMNS`; the shares stand where all of the image is attacked with the largest radius.
+        A row per set of images, attacked part and radius, with the columns `COLUMNS`. The sets are "all" and, if only
+        some images have a map, "with a map". effect_inside and area_inside are the means over images; they stand only
+        in the rows where all of the image is attacked with the largest radius.
     """
     rows: list[tuple[object, ...]] = []
     mapped = set(images.loc[images["attacked"] != "all", "id"])
@@ -208,7 +215,7 @@ def robust_accuracy(images: pd.DataFrame, epsilons: Sequence[float] = EPSILONS) 
 
 
 def _inside(classify: Classify, batch: Batch, epsilon: float, steps: int, norm: Norm) -> tuple[Tensor, Tensor]:
-    """`(B,)` float64 each: the share of the effect, and that of the pixels, inside of the regions of marked images."""
+    """Return the share of the effect, and of the pixels, inside the regions of marked images, `(B,)` float64 each."""
 
     def loss(images: Tensor) -> Tensor:
         return cross_entropy_and_margin(classify(images).float(), batch.labels)[1]

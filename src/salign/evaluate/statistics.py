@@ -1,4 +1,4 @@
-"""How sure a figure is: the percentile bootstrap over images."""
+"""How certain a figure is: the percentile bootstrap over images."""
 
 from __future__ import annotations
 
@@ -12,26 +12,26 @@ from salign.errors import SalignError
 from salign.evaluate.ranking import Array
 
 _CELLS = 4_000_000
-"""Counts held at once (32 MB as float64), so that memory does not grow with images times resamples."""
+"""Number of counts held at once (32 MB as float64), so that memory does not grow with images times resamples."""
 
 
 def bootstrap_counts(strata: ArrayLike, resamples: int, generator: np.random.Generator) -> Iterator[Array]:
-    """Draw images with replacement, within each stratum, and count how often each was drawn.
+    """Draw images with replacement, within each stratum, and count how often each image was drawn.
 
-    Stratified, since test sets are composed by design (so many attacks of each species, so many bona fide): each
-    resample keeps the number of images of every stratum, no resample lacks a class, and the interval speaks of other
-    images of the same mix. Give one stratum for all to resample freely.
+    The draw is stratified because test sets are composed by design, with a chosen number of attacks of each species and
+    of bona fide presentations. Each resample keeps the number of images of every stratum, so that no resample lacks a
+    class, and the interval holds for other images of the same mix. Pass one stratum for all images to resample freely.
 
     Args:
-        strata: `(N,)` any values; equal values are one stratum.
-        resamples: how many to draw.
+        strata: `(N,)` any values; images with equal values are one stratum.
+        resamples: number of resamples to draw.
         generator: source of randomness; its state moves on.
 
     Yields:
-        `(r, N)` float64 counts, the `r` adding up to `resamples`; each row sums to N.
+        `(r, N)` float64 counts, one row per resample; the `r` of all blocks add up to `resamples`. Each row sums to N.
 
     Raises:
-        SalignError: no images, or fewer than one resample.
+        SalignError: there are no images, or `resamples` is below 1.
     """
     number("resamples", resamples, "[1, inf)", whole=True)
     instance("generator", generator, np.random.Generator, "a numpy.random.Generator")
@@ -52,10 +52,10 @@ def bootstrap_counts(strata: ArrayLike, resamples: int, generator: np.random.Gen
 
 
 def percentile_interval(values: ArrayLike, confidence: float = 0.95) -> tuple[float, float]:
-    """Give the percentile interval (Efron 1979) of `(R,)` resampled values; NaN if any of them is NaN.
+    """Return the percentile interval (Efron 1979) of `(R,)` resampled values; NaN if any of them is NaN.
 
     Raises:
-        SalignError: `confidence` is not between 0 and 1.
+        SalignError: `confidence` is not between 0 and 1, or the values are not `(R,)` with R >= 1.
     """
     upper = upper_tail(confidence)
     array = numbers("values", values)
@@ -66,7 +66,7 @@ def percentile_interval(values: ArrayLike, confidence: float = 0.95) -> tuple[fl
 
 
 def upper_tail(confidence: float) -> float:
-    """Give the quantile above which half of the error lies: .975 for .95.
+    """Return the quantile above which half of the error probability lies: .975 for .95.
 
     Raises:
         SalignError: `confidence` is not between 0 and 1.

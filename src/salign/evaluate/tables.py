@@ -1,4 +1,4 @@
-"""Reading back the tables of figures that runs write."""
+"""Reader of the tables of figures that runs write."""
 
 from __future__ import annotations
 
@@ -11,15 +11,15 @@ from salign.readers import read_csv
 
 
 def read_figures(path: Path | str, text: Iterable[str]) -> pd.DataFrame:
-    """Read a CSV table as it was computed, whatever an image, a set or a group is called.
+    """Read a CSV table as it was computed, whatever names its images, sets and groups have.
 
     Args:
         path: the file.
-        text: columns of text, in which "NA", "001" and an empty cell are what they are. All others hold numbers, of
-            which an empty cell is a missing one.
+        text: names of the text columns, in which "NA", "001" and an empty cell are kept as they are. All other columns
+            hold numbers, and an empty cell is a missing number.
 
     Raises:
-        SalignError: it cannot be read as a table.
+        SalignError: the file cannot be read as a table.
     """
     names = set(text)
     numbers = [name for name in read_csv(path, nrows=0).columns if name not in names]

@@ -1,6 +1,6 @@
-"""What forbids taking the figures of a run as they stand, and what to do about it: plain functions on figures.
+"""Doubts about the figures of a run, and what to do about them: plain functions on figures.
 
-Each returns None where nothing is wrong.
+Each function returns None if it has no doubt; only `learned_from` always returns one.
 """
 
 from __future__ import annotations
@@ -16,13 +16,13 @@ from salign.evaluate.constant import constant_answer
 from salign.evaluate.ranking import class_numbers, finite
 
 FEW_IMAGES = 10
-"""With fewer images of a class, one answer changes its recall by more than ten points."""
+"""With fewer images of a class than this, one answer changes its recall by more than ten points."""
 FEW_MAPS = 20
-"""With fewer maps, guidance sees hardly more than single examples."""
+"""With fewer maps than this, guidance sees hardly more than single examples."""
 STILL_FALLING = 0.1
-"""Training has not converged if the loss falls by more than this share of its whole fall in the last quarter."""
+"""Training has not converged if, in its last quarter, the loss falls by more than this share of its whole fall."""
 PERFECT = 0.9995
-"""A figure of validation from here on cannot get better."""
+"""A validation figure of this value or more cannot get better."""
 
 
 class Verdict(NamedTuple):
@@ -33,17 +33,17 @@ class Verdict(NamedTuple):
     sentence: str
     """What was found, with its figures; it has no full stop."""
     advice: str
-    """What to do."""
+    """What to do about it."""
 
     def __str__(self) -> str:
         return f"{self.kind}: {self.sentence}. {self.advice}"
 
 
 def learned_from(name: str) -> Verdict:
-    """The network, or a part of it, learned from the images of a set on which it is measured.
+    """Return the doubt that the network, or a part of it, learned from the images of a set on which it is measured.
 
     Args:
-        name: the set.
+        name: name of the set.
     """
     return Verdict(
         "measured on what it learned from",
@@ -55,10 +55,10 @@ def learned_from(name: str) -> Verdict:
 def one_answer(
     name: str, probabilities: ArrayLike, labels: ArrayLike, classes: Sequence[str], *, multi_label: bool = False
 ) -> Verdict | None:
-    """All images of a set get the same answer; see `constant_answer`.
+    """Check whether all images of a set get the same answer; see `constant_answer`.
 
     Args:
-        name: the set.
+        name: name of the set.
         probabilities: `(N, K)`.
         labels: `(N,)` class numbers, or `(N, K)` zeros and ones.
         classes: the K names.
@@ -78,12 +78,12 @@ def one_answer(
 
 
 def never_better(accuracies: ArrayLike, labels: ArrayLike, classes: Sequence[str]) -> Verdict | None:
-    """No epoch answers validation better than calling every image by the largest class would.
+    """Check whether no epoch was better on validation than calling every image by the largest class would be.
 
     Args:
         accuracies: `(E,)` accuracy on validation after each epoch; NaN is left out.
         labels: `(N,)` class numbers of the validation images.
-        classes: names by number.
+        classes: class names by number.
     """
     truth = class_numbers(labels, "labels")
     reached = np.asarray(accuracies, dtype=np.float64)
@@ -107,11 +107,12 @@ def never_better(accuracies: ArrayLike, labels: ArrayLike, classes: Sequence[str
 
 
 def not_converged(losses: ArrayLike, scores: ArrayLike | None = None) -> Verdict | None:
-    """The training loss still falls, and validation is best, in the last quarter of the epochs.
+    """Check whether, in the last quarter of the epochs, the training loss still falls and validation is best.
 
     Args:
         losses: `(E,)` training loss of each epoch.
-        scores: `(E,)` the figure of validation that chooses the epoch, higher is better; None = not known.
+        scores: `(E,)` the validation figure that chooses the epoch, higher is better; None = not known, so that the
+            loss alone decides.
     """
     loss = finite(losses, "training loss")
     if not len(loss):
@@ -135,11 +136,13 @@ def not_converged(losses: ArrayLike, scores: ArrayLike | None = None) -> Verdict
 
 
 def easy_validation(scores: ArrayLike, metric: str) -> Verdict | None:
-    """So many epochs are perfect on validation that it cannot choose among them.
+    """Check whether so many epochs are perfect on validation that it cannot choose among them.
+
+    These are at least two epochs, and at least a quarter of all.
 
     Args:
-        scores: `(E,)` the figure of validation that chooses the epoch.
-        metric: its name.
+        scores: `(E,)` the validation figure that chooses the epoch.
+        metric: name of the figure.
     """
     perfect = int((np.nan_to_num(np.asarray(scores, dtype=np.float64)) >= PERFECT).sum())
     if perfect < 2 or 4 * perfect < len(np.asarray(scores)):
@@ -153,12 +156,12 @@ def easy_validation(scores: ArrayLike, metric: str) -> Verdict | None:
 
 
 def few_images(name: str, labels: ArrayLike, classes: Sequence[str]) -> Verdict | None:
-    """A set has so few images of a class that a figure moves with every answer.
+    """Check whether a set has so few images of a class that a figure moves with every answer.
 
     Args:
-        name: the set.
+        name: name of the set.
         labels: `(N,)` class numbers.
-        classes: names by number.
+        classes: class names by number.
     """
     images = np.bincount(class_numbers(labels, "labels"), minlength=len(classes))
     few = [k for k in range(len(classes)) if images[k] < FEW_IMAGES]
@@ -175,15 +178,15 @@ def few_images(name: str, labels: ArrayLike, classes: Sequence[str]) -> Verdict 
 
 
 def at_chance(name: str, metric: str, value: float, low: float, high: float, images: int) -> Verdict | None:
-    """The interval of an area under the ROC curve does not lie above one half.
+    """Check whether the interval of an area under the ROC curve reaches down to one half, or lies below it.
 
     Args:
-        name: the set.
-        metric: what the figure is called.
+        name: name of the set.
+        metric: name of the figure.
         value: the area.
-        low: end of its interval; NaN = there is none.
-        high: the other end.
-        images: how many the set has.
+        low: lower end of its interval; NaN = there is no interval, and no doubt.
+        high: upper end of its interval.
+        images: number of images in the set.
     """
     if math.isnan(low) or low > 0.5:
         return None
@@ -202,12 +205,12 @@ def at_chance(name: str, metric: str, value: float, low: float, high: float, ima
 
 
 def too_few_maps(maps: int, images: int, loss: str) -> Verdict | None:
-    """The loss is guided by maps, of which there are none, or hardly any.
+    """Check whether a loss that is guided by maps has no maps, or hardly any.
 
     Args:
-        maps: training images with a map that marks something.
-        images: training images.
-        loss: its name.
+        maps: number of training images with a map that marks something.
+        images: number of training images.
+        loss: name of the loss.
     """
     if maps >= FEW_MAPS:
         return None
@@ -225,11 +228,11 @@ def too_few_maps(maps: int, images: int, loss: str) -> Verdict | None:
 
 
 def alike_maps(correlation: float, limit: float) -> Verdict | None:
-    """The maps of all training images mark nearly the same place.
+    """Check whether the maps of all training images mark nearly the same place.
 
     Args:
-        correlation: mean correlation of two of them; NaN = not known.
-        limit: from which they count as alike.
+        correlation: mean correlation of the maps of two images; NaN = not known.
+        limit: the correlation from which maps count as alike.
     """
     if not correlation >= limit:
         return None
@@ -242,11 +245,13 @@ def alike_maps(correlation: float, limit: float) -> Verdict | None:
 
 
 def idle_region_test(name: str, verdict: Verdict | None) -> Verdict | None:
-    """Answers that are all alike cannot change, whatever is replaced in the image.
+    """Check whether the test of the region has no meaning, because all images of the set get the same answer.
+
+    Answers that are all alike cannot change, whatever is replaced in the image.
 
     Args:
-        name: the set that was analysed.
-        verdict: what `one_answer` gives for the set.
+        name: name of the set that was analysed.
+        verdict: the result of `one_answer` for the set.
     """
     if verdict is None:
         return None

@@ -19,6 +19,6 @@ EXPLAINERS: LazyTable[Any] = LazyTable(
         "rise": "salign.explain.rise:rise",
     }
 )
-"""Name -> explainer, imported when it is looked up; `rise` also needs a generator."""
+"""Explainers by name, each imported when it is looked up; `rise` also needs a generator."""
 
 lazy_index(__name__)

@@ -10,10 +10,10 @@ from salign.explain.state import Model, evaluating
 
 
 def cam(model: Model, images: Tensor, classes: Tensor) -> Tensor:
-    """Map the evidence for a class at each place: raw and signed, as `Output.cam` gives it.
+    """Return the class activation map: the evidence for a class at each place, raw and signed.
 
-    One forward pass in evaluation mode without a graph; the model's modes, gradients and hooks stay as they were.
-    With an Output at hand, `output.cam(classes)` is the same and costs no forward pass at all.
+    This takes one forward pass in evaluation mode without a graph; the model's modes, gradients and hooks stay as they
+    were. If you have the Output already, `output.cam(classes)` gives the same map without a forward pass.
 
     Args:
         model: images -> Output.
@@ -24,7 +24,7 @@ def cam(model: Model, images: Tensor, classes: Tensor) -> Tensor:
         `(B, h, w)` or `(B, n, h, w)` float32, detached.
 
     Raises:
-        SalignError: images or classes of another kind or shape, or a class that there is not.
+        SalignError: the images or classes have the wrong type or shape, or there is no such class.
     """
     tensors(images=(images, "float (B, 3, H, W)"))
     with evaluating(model), torch.no_grad():

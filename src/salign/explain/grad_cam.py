@@ -13,10 +13,11 @@ from salign.types import Output
 
 
 def grad_cam(model: Model, images: Tensor, classes: Tensor) -> Tensor:
-    """`ReLU(sum_k a_k F_k)`, with `a_k` the spatial mean of the gradient of the class logit by `F_k` (eq. 1 and 2).
+    """Return the Grad-CAM of a class, `ReLU(sum_k a_k F_k)` (eq. 1 and 2).
 
-    One forward pass in evaluation mode; the gradient goes back through the head only, and no parameter gets one. With a
-    linear head on the spatial mean this is `ReLU(CAM) / (h * w)`.
+    `F_k` are the last feature maps, and `a_k` is the spatial mean of the gradient of the class logit by `F_k`. This
+    takes one forward pass in evaluation mode. The gradient goes back through the head only, and no parameter gets a
+    gradient. With a linear head on the spatial mean, the map is `ReLU(CAM) / (h * w)`.
 
     Args:
         model: images -> Output.
@@ -27,7 +28,7 @@ def grad_cam(model: Model, images: Tensor, classes: Tensor) -> Tensor:
         `(B, h, w)` float32, not negative, detached.
 
     Raises:
-        SalignError: images or classes of another kind or shape, or a class that there is not.
+        SalignError: the images or classes have the wrong type or shape, or there is no such class.
     """
     tensors(images=(images, "float (B, 3, H, W)"))
     with evaluating(model), torch.no_grad():
@@ -35,7 +36,10 @@ def grad_cam(model: Model, images: Tensor, classes: Tensor) -> Tensor:
 
 
 def grad_cam_of(output: Output, classes: Tensor) -> Tensor:
-    """Grad-CAM of a forward pass already made; see `grad_cam`. Works under `no_grad` and `inference_mode`."""
+    """Return the Grad-CAM of a forward pass that was already made; see `grad_cam`.
+
+    It works under `no_grad` and `inference_mode`.
+    """
     instance("output", output, Output, "an Output, as a Classifier or a wrapped network gives it")
     detached = replace(output, features=output.features.detach(), logits=output.logits.detach())
     return detached.grad_cam(classes).detach()

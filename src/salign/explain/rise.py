@@ -1,4 +1,4 @@
-"""RISE (Petsiuk, Das & Saenko 2018): what the answer is on average when a place is left visible."""
+"""RISE (Petsiuk, Das & Saenko 2018): the mean answer of a model when a place is left visible."""
 
 from __future__ import annotations
 
@@ -27,30 +27,30 @@ def rise(
     batch_size: int = 64,
     progress: bool = False,
 ) -> Tensor:
-    """`1 / (keep * N) * sum_i p(class | image * M_i) * M_i` over `N` random masks (eq. 6).
+    """Return `1 / (keep * N) * sum_i p(class | image * M_i) * M_i` over `N` random masks `M_i` (eq. 6).
 
-    The same masks serve all images. The model sees `batch_size` masked pictures at a time, and memory does not grow
-    with the number of masks. Deviation: the image is masked in [0, 1], so that a hidden place is black (`fill`); the
-    authors' code masks the normalised image, so that it is the mean colour.
+    All images get the same masks. The model sees `batch_size` masked pictures at a time, so that memory does not grow
+    with the number of masks. Unlike in the authors' code, which masks the normalised image, the image is masked in
+    [0, 1]. So a hidden place is black (`fill`) here, and has the mean colour there.
 
     Args:
         model: images -> Output; the score is the softmax probability.
         images: `(B, 3, H, W)` in [0, 1].
         classes: `(B,)` int64.
-        masks: how many.
-        grid: cells along each side of a mask before it is enlarged.
+        masks: number of masks.
+        grid: number of cells along each side of a mask before it is enlarged.
         keep: probability that a cell stays visible, in (0, 1].
         fill: grey level of hidden places.
         generator: CPU generator of the masks; its state moves on. The maps do not depend on `batch_size`.
-        batch_size: pictures per forward pass.
+        batch_size: number of pictures per forward pass.
         progress: whether to show a progress bar.
 
     Returns:
-        `(B, H, W)` float32: around the mean probability everywhere, higher where seeing the place helps the class.
+        `(B, H, W)` float32: values around the mean probability, higher where seeing the place helps the class.
 
     Raises:
-        SalignError: an argument out of its range, images or classes of another kind or shape, a class that there is
-            not, or a model whose classes are each a yes or no.
+        SalignError: an argument is out of its range, the images or classes have the wrong type or shape, there is no
+            such class, or each class of the model is a yes or no.
     """
     for name, value in (("masks", masks), ("grid", grid), ("batch_size", batch_size)):
         number(name, value, "[1, inf)", whole=True)
@@ -81,14 +81,17 @@ def rise(
 def draw(
     masks: int, grid: int, keep: float, size: tuple[int, int], generator: torch.Generator
 ) -> tuple[Tensor, Tensor]:
-    """`(masks, grid, grid)` cells of 0 and 1, and `(masks, 2)` shifts in pixels, below one cell each way."""
+    """Draw `(masks, grid, grid)` cells of 0 and 1, and `(masks, 2)` shifts in pixels, below one cell each way."""
     cells = (torch.rand(masks, grid, grid, generator=generator) < keep).float()
     steps = [torch.randint(math.ceil(side / grid), (masks,), generator=generator) for side in size]
     return cells, torch.stack(steps, dim=1)
 
 
 def enlarge(cells: Tensor, shifts: Tensor, size: tuple[int, int]) -> Tensor:
-    """Masks `(N, H, W)` in [0, 1]: cells enlarged bilinearly to one cell more than the image, then cut out shifted."""
+    """Make masks `(N, H, W)` in [0, 1] from cells.
+
+    The cells are enlarged bilinearly to one cell more than the image; then each mask is cut out, moved by its shift.
+    """
     grid, (height, width) = cells.shape[-1], size
     above = ((grid + 1) * math.ceil(height / grid), (grid + 1) * math.ceil(width / grid))
     large = functional.interpolate(cells[:, None], size=above, mode="bilinear", align_corners=False)[:, 0]
@@ -99,7 +102,7 @@ def enlarge(cells: Tensor, shifts: Tensor, size: tuple[int, int]) -> Tensor:
 
 
 def _scores(model: Model, images: Tensor, classes: Tensor, visible: Tensor, fill: float) -> Tensor:
-    """`(b, n)` probability of each image's class behind each of `n` masks."""
+    """Return the `(b, n)` probability of each image's class behind each of `n` masks."""
     pictures = fill + visible[None, :, None] * (images[:, None] - fill)
     targets = classes.repeat_interleave(len(visible))
     logits = model(pictures.flatten(0, 1)).logits.float()

@@ -1,4 +1,4 @@
-"""Attention rollout (Abnar & Zuidema 2020): from which patches a vision transformer's answer was gathered."""
+"""Attention rollout (Abnar & Zuidema 2020): from which patches a vision transformer gathered its answer."""
 
 from __future__ import annotations
 
@@ -15,23 +15,24 @@ from salign.explain.state import evaluating
 
 
 def rollout(model: nn.Module, images: Tensor) -> Tensor:
-    """How much of each patch reaches the answer, through all layers' attention; the same for every class.
+    """Return how much of each patch reaches the answer through the attention of all layers, the same for every class.
 
-    Per layer `A = 0.5 * W + 0.5 * I`, `W` the attention averaged over heads and `I` the residual connection; joined
-    they are the product `A_L ... A_1`, last layer first (arXiv 2005.00928). The map is the class token's row of it, or,
-    where the network averages its patches (not in the paper), the mean of their rows. What the layers do besides
-    attention is left out of the account, so this is no evidence for a class, and no loss is made of it.
+    Each layer gives `A = 0.5 * W + 0.5 * I`, where `W` is the attention averaged over heads and `I` stands for the
+    residual connection. The layers are joined by the product `A_L ... A_1`, last layer first (arXiv 2005.00928). The
+    map is the row of the class token in this product or, if the network averages its patches (not in the paper), the
+    mean of the patches' rows. Everything that the layers do besides attention is ignored. So the map is no evidence for
+    a class, and no loss is made of it.
 
     Args:
-        model: a vision transformer of timm whose every layer attends among all tokens (ViT, DeiT, EVA, BEiT), or any
-            module that holds one. It is run in evaluation mode, without fused attention, and left as it was.
+        model: a vision transformer of timm in which every layer attends among all tokens (ViT, DeiT, EVA, BEiT), or any
+            module that contains one. It is run in evaluation mode, without fused attention, and left as it was.
         images: `(B, 3, H, W)`, as the model wants them.
 
     Returns:
-        `(B, h, w)` float32, not negative; with the shares of class and register tokens it sums to 1.
+        `(B, h, w)` float32, not negative; together with the shares of the class and register tokens it sums to 1.
 
     Raises:
-        SalignError: no such transformer.
+        SalignError: the model contains no such transformer.
     """
     tensors(images=(images, "float (B, 3, H, W)"))
     net = _transformer(model)
@@ -47,7 +48,10 @@ def rollout(model: nn.Module, images: Tensor) -> Tensor:
 
 
 def flow(layers: list[Tensor]) -> Tensor:
-    """Attention `(B, heads, N, N)` of each layer, first one first -> `(B, N, N)`: row i is what token i is made of."""
+    """Join the attention `(B, heads, N, N)` of all layers, first layer first, to `(B, N, N)`.
+
+    Row i of the result says how much of every input token is in token i at the end.
+    """
     joined = torch.eye(layers[0].shape[-1], device=layers[0].device).expand(len(layers[0]), -1, -1)
     for layer in layers:
         joined = 0.5 * torch.bmm(layer.float().mean(1), joined) + 0.5 * joined
@@ -56,9 +60,10 @@ def flow(layers: list[Tensor]) -> Tensor:
 
 @contextmanager
 def attention_of(net: nn.Module) -> Iterator[list[Tensor]]:
-    """Collect the attention of every layer that runs inside the `with`, in order; afterwards nothing is left behind.
+    """Collect the attention of every layer that runs inside the `with` block, in order.
 
-    Fused kernels never hold the attention, so they are switched off meanwhile.
+    Fused kernels never hold the attention, so they are switched off inside the block. Afterwards the network is as it
+    was before.
     """
     attention: list[Tensor] = []
 

@@ -11,15 +11,17 @@ from salign.checks import function
 from salign.types import Output
 
 Model = Callable[[Tensor], Output]
-"""Images `(B, 3, H, W)` in [0, 1] -> Output; a module or any function."""
+"""A model to explain: images `(B, 3, H, W)` in [0, 1] -> Output. It is a module or any function."""
 
 
 @contextmanager
 def evaluating(model: Model) -> Iterator[None]:
-    """Put a module in evaluation mode and give every part its own mode back at the end; functions stay untouched.
+    """Put a module in evaluation mode, and give every part its own mode back at the end.
+
+    A function is left untouched.
 
     Raises:
-        SalignError: the model is neither.
+        SalignError: the model is neither a module nor a function.
     """
     function("model", model)
     modes = [(module, module.training) for module in model.modules()] if isinstance(model, nn.Module) else []

@@ -1,6 +1,6 @@
-"""Beyond images: labels that neighbours carry, encoders of texts in a graph, and templates of connectivity.
+"""Beyond images: labels spread to neighbours, encoders of texts in a graph, and templates of connectivity.
 
-Nothing imports this package but the command line. `salign.graphs.tables` loads no torch.
+Only the command line imports this package. `salign.graphs.tables` loads no torch.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Templates of connectivity compared on subjects that they were not made of, and what is written of them."""
+"""Templates of connectivity, compared on subjects that they were not made from, and the files that report them."""
 
 from __future__ import annotations
 
@@ -26,13 +26,17 @@ DGN = "dgn"
 
 @dataclass(frozen=True)
 class Compared:
-    """What came of a comparison."""
+    """The result of `compare_templates`."""
 
     templates: dict[str, np.ndarray]
-    """Template -> `(K, R, R)`."""
+    """Name of a template -> its matrices `(K, R, R)`, one per class."""
     figures: pd.DataFrame
-    """Columns figure, name, value. `auroc` (two classes) and `balanced_accuracy` are those of test subjects, in [0, 1];
-    `distance` is the mean one of test subjects to the template of their class; then `follow-up error`."""
+    """A row per figure, with the columns figure, name and value.
+
+    `auroc` (only for two classes) and `balanced_accuracy` are those of the test subjects, in [0, 1]. `distance` is the
+    mean distance of test subjects to the template of their class, averaged over the classes. `follow-up error`, see
+    `judge_follow_up`, is there only if later matrices are known.
+    """
 
 
 def compare_templates(
@@ -44,17 +48,17 @@ def compare_templates(
     seed: int = 0,
     progress: bool = False,
 ) -> Compared:
-    """Make templates of the training subjects of each class, and measure them on the others.
+    """Make templates from the training subjects of each class, and measure them on the other subjects.
 
-    With several views a subject's vector is the mean of its views; DGN alone looks at each of them.
+    With several views, the vector of a subject is the mean of its views; only DGN uses each view on its own.
 
     Args:
-        subjects: labels and splits.
-        views: `(N, V, T)` upper triangles.
-        later: the same at a later time.
-        dgn: train the network of templates, too.
-        seed: draws the random subject, and what DGN draws.
-        progress: show bars.
+        subjects: labels and splits of the subjects.
+        views: `(N, V, T)` upper triangles of their matrices.
+        later: upper triangles of the same subjects at a later time.
+        dgn: whether to train DGN, a network that makes templates, too.
+        seed: decides the random subject, and what DGN draws.
+        progress: whether to show progress bars.
     """
     vectors, labels, train, test = views.mean(1), subjects.labels, subjects.train, subjects.test
     scores, templates = class_scores(vectors, labels, train, test, np.random.default_rng(seed))
@@ -82,17 +86,23 @@ def compare_templates(
 
 
 def _dgn(views: np.ndarray, seed: int, progress: bool) -> np.ndarray:
-    """`(n, V, T) -> (T,)`: the template of DGN; what may be below zero is shifted before, and back afterwards."""
+    """Return the template of DGN, `(n, V, T) -> (T,)`.
+
+    DGN takes no values below zero. If there are some, all values are shifted up before, and the template is shifted
+    back afterwards.
+    """
     low = min(0.0, float(views.min()))
     template = dgn_template(torch.from_numpy(square(views - low)), seed=seed, progress=progress).numpy()
     return np.asarray(template[np.triu_indices(len(template), 1)] + low, dtype=np.float32)
 
 
 def write_templates(folder: Path, subjects: Subjects, compared: Compared) -> list[str]:
-    """Write `templates.npz` (`classes`, and `(K, R, R)` for each template), `figures.csv` and `page.html`.
+    """Write `templates.npz`, `figures.csv` and `page.html`.
+
+    `templates.npz` holds `classes`, and an array `(K, R, R)` for each template.
 
     Returns:
-        What was measured, in sentences.
+        The main figure of each template, and of each method it is compared with, as a line of text.
     """
     with replacing(folder / "templates.npz") as partial, partial.open("wb") as file:
         arrays: dict[str, Any] = {"classes": np.array(subjects.classes), **compared.templates}

@@ -1,8 +1,9 @@
-"""Label deconvolution: targets of a node's encoder that expect its neighbours to be averaged afterwards.
+"""Label deconvolution: targets for an encoder of nodes whose outputs are averaged over neighbours afterwards.
 
-Shi, Cai, Wang et al., "Label Deconvolution for Node Representation Learning on Large-scale Attributed Graphs against
-Learning Bias" (arXiv 2309.14907). An encoder that is trained apart from the graph is taught the label of its node, yet
-what follows averages over neighbours. So the label is spread to the neighbours first.
+The method is that of Shi, Cai, Wang et al., "Label Deconvolution for Node Representation Learning on Large-scale
+Attributed Graphs against Learning Bias" (arXiv 2309.14907). An encoder that is trained apart from the graph is taught
+the label of a node alone, yet the head that follows averages over neighbours. So the labels are first spread to the
+neighbours.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ def spread_labels(own: Tensor, neighbours: Neighbours, hops: int) -> Tensor:
         hops: how often the labels are spread, 1 or more.
 
     Returns:
-        `(hops, N, K)`: `Y_1` to `Y_hops`. What is spread depends on training labels alone.
+        `(hops, N, K)`: `Y_1` to `Y_hops`. They depend on the labels of training nodes alone.
     """
     tensors(own=(own, "float (N, K)"))
     number("hops", hops, "[1, inf)", whole=True)
@@ -34,19 +35,19 @@ def spread_labels(own: Tensor, neighbours: Neighbours, hops: int) -> Tensor:
 
 
 def deconvolve(own: Tensor, spread: Tensor, weights: Tensor, alpha: float = 0.5) -> Tensor:
-    """`alpha norm(sum_k w_k Y_k) + (1 - alpha) Y_0`, where `norm` divides a row by its sum.
+    """Return the targets `alpha norm(sum_k w_k Y_k) + (1 - alpha) Y_0`, where `norm` divides a row by its sum.
 
-    A row to which no label was spread (an isolated node, or one far from all training nodes) stays `Y_0`. If all nodes
-    that are reached from a node have its label, its target is that label exactly.
+    A row to which no label was spread (an isolated node, or a node far from all training nodes) stays `Y_0`. If all
+    nodes whose labels reach a node have its label, its target is exactly that label.
 
     Args:
-        own: `(N, K)` `Y_0`.
+        own: `(N, K)`, the `Y_0` of `spread_labels`.
         spread: `(H, N, K)` from `spread_labels`.
-        weights: `(H,)` shares of the hops, 0 or more; gradients flow into them.
+        weights: `(H,)` weights `w_k` of the hops, 0 or more; gradients flow into them.
         alpha: share of the spread labels in [0, 1]; 0 = plain labels.
 
     Returns:
-        `(N, K)`; the rows of training nodes sum to 1.
+        The targets, `(N, K)`; the rows of training nodes sum to 1.
     """
     tensors(own=(own, "float (N, K)"), spread=(spread, "float (H, N, K)"), weights=(weights, "float (H,)"))
     number("alpha", alpha, "[0, 1]")

@@ -1,8 +1,9 @@
-"""A network that makes one template of matrices with several views: DGN.
+"""DGN, a network that makes one template from the matrices of many subjects with several views.
 
-Gurbuz and Rekik, "Deep Graph Normalizer" (arXiv 2012.14131), as arXiv 2110.11238 uses it. Three edge-conditioned
-convolutions give each region an embedding; the template holds the L1 distances between embeddings, so it is symmetric,
-has zeros on its diagonal, and no connection below zero: shift what may be negative before.
+The method is that of Gurbuz and Rekik, "Deep Graph Normalizer" (arXiv 2012.14131), as arXiv 2110.11238 uses it. Three
+edge-conditioned convolutions give each region an embedding. The template holds the L1 distances between embeddings, so
+it is symmetric, has zeros on its diagonal, and has no connection below zero. Matrices that may be negative must be
+shifted first.
 """
 
 from __future__ import annotations
@@ -18,16 +19,18 @@ from salign.maps.template import median_template
 from salign.progress import Bar
 
 WIDTHS = (1, 36, 24, 5)
-"""Numbers per region: the input, which is 1 everywhere, and what the three convolutions give."""
+"""Number of features of a region: of the input, which is 1 everywhere, and after each of the three convolutions."""
 
 
 class EdgeConvolution(nn.Module):
-    """`x_i W + mean over j != i of x_j Theta(e_ij) + b`, with `Theta = relu(linear(e))` (Simonovsky, 1704.02901).
+    """An edge-conditioned convolution (Simonovsky, arXiv 1704.02901).
+
+    It computes `x_i W + mean over j != i of x_j Theta(e_ij) + b`, with `Theta = relu(linear(e))`.
 
     Args:
-        views: numbers of an edge.
-        inputs: numbers of a node.
-        outputs: numbers of a node afterwards.
+        views: number of features of an edge.
+        inputs: number of features of a node.
+        outputs: number of features of a node after the convolution.
     """
 
     def __init__(self, views: int, inputs: int, outputs: int) -> None:
@@ -37,7 +40,7 @@ class EdgeConvolution(nn.Module):
         self.own = nn.Linear(inputs, outputs)
 
     def forward(self, nodes: Tensor, edges: Tensor) -> Tensor:
-        """`(R, inputs)`, `(R, R, views) -> (R, outputs)`; the diagonal of the edges is not looked at."""
+        """Map nodes `(R, inputs)` to `(R, outputs)` by edges `(R, R, views)`, whose diagonal is not used."""
         count = len(nodes)
         theta = self.edge(edges).relu().view(count, count, self.inputs, self.outputs)
         apart = 1 - torch.eye(count, dtype=nodes.dtype, device=nodes.device)
@@ -47,7 +50,7 @@ class EdgeConvolution(nn.Module):
 
 
 class TemplateNet(nn.Module):
-    """`(V, R, R) -> (R, R)`: the template that one subject suggests."""
+    """A network from the matrices of one subject, `(V, R, R)`, to the template that they suggest, `(R, R)`."""
 
     def __init__(self, views: int) -> None:
         super().__init__()
@@ -55,7 +58,7 @@ class TemplateNet(nn.Module):
         self.layers = nn.ModuleList([EdgeConvolution(views, inputs, outputs) for inputs, outputs in sizes])
 
     def forward(self, matrices: Tensor) -> Tensor:
-        """Give the template of one subject."""
+        """Return the template that one subject suggests."""
         edges = matrices.permute(1, 2, 0)
         nodes = torch.ones(len(edges), 1, dtype=edges.dtype, device=edges.device)
         for layer in self.layers:
@@ -66,21 +69,24 @@ class TemplateNet(nn.Module):
 def dgn_template(
     matrices: Tensor, *, epochs: int = 20, targets: int = 10, lr: float = 5e-4, seed: int = 0, progress: bool = False
 ) -> Tensor:
-    """Train the network on subjects and give the element-wise median of the templates that they suggest.
+    """Train the network on subjects, and return the element-wise median of the templates that they suggest.
 
-    The loss of a subject is the mean Frobenius distance from its template to `targets` random subjects in every view,
-    each divided by the mean of the view, so that no view counts more than another.
+    The loss of a subject is the mean Frobenius distance from its template to `targets` random subjects in every view.
+    Each distance is divided by the mean of its view, so that no view counts more than another.
 
     Args:
         matrices: `(N, V, R, R)` symmetric, not negative.
-        epochs: times that all subjects are seen.
-        targets: subjects that a template is compared with.
+        epochs: number of passes over all subjects.
+        targets: number of subjects with which each template is compared.
         lr: learning rate of Adam.
-        seed: decides the weights and what is drawn.
-        progress: show a bar.
+        seed: decides the first weights and everything that is drawn.
+        progress: whether to show a progress bar.
 
     Returns:
-        `(R, R)`.
+        The template, `(R, R)`.
+
+    Raises:
+        SalignError: a matrix has a value below zero, or `epochs` is below 1.
     """
     tensors(matrices=(matrices, "float (N, V, R, R)"))
     number("epochs", epochs, "[1, inf)", whole=True)

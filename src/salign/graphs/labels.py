@@ -15,20 +15,20 @@ from salign.graphs.tables import Nodes
 def target_table(
     nodes: Nodes, rows: np.ndarray, neighbours: Neighbours, *, weights: tuple[float, ...], alpha: float
 ) -> pd.DataFrame:
-    """Deconvolve the labels of training nodes.
+    """Deconvolve the labels of the training nodes.
 
     Args:
         nodes: the table of nodes.
-        rows: `(n,)` positions of the training nodes; no other label is looked at.
-        neighbours: who is linked with whom.
-        weights: how much each hop counts, 0 or more; divided by their sum.
+        rows: `(n,)` positions of the training nodes; no other label is used.
+        neighbours: the links between the nodes.
+        weights: weight of each hop, 0 or more; the weights are divided by their sum.
         alpha: share of the spread labels in a target.
 
     Returns:
-        A row per training node: `id`, and a column per class; the cells of a row sum to 1.
+        A row per training node, with the column `id` and a column per class. The classes of a row sum to 1.
 
     Raises:
-        SalignError: a class is called `id`; or the weights are all 0.
+        SalignError: a class is called `id`, a weight is negative, or all weights are 0.
     """
     if "id" in nodes.classes:
         raise SalignError(f"{nodes.source}: 'id' is a class, and its column would stand twice; rename the class.")

@@ -1,4 +1,4 @@
-"""Matrices of connectivity from NumPy files: one per subject, symmetric and finite, as their upper triangles."""
+"""Reader of matrices of connectivity in NumPy files: one per subject, symmetric and finite, kept as upper triangles."""
 
 from __future__ import annotations
 
@@ -21,29 +21,32 @@ from salign.readers import open_file
 MOST_BYTES = 4 * 10**9
 _SHOWN = 10
 LARGEST = 0.999
-"""Fisher's z takes correlations up to this one; that of a region with itself would be infinite."""
+"""Largest absolute correlation in Fisher's z; larger ones are set to it, because z would be infinite for 1."""
 
 
 @dataclass(frozen=True)
 class Subjects:
-    """Who the matrices belong to: row i of the table is row i of each array."""
+    """The subjects to whom the matrices belong: row i of the table is row i of each array."""
 
     table: pd.DataFrame
     classes: tuple[str, ...]
     labels: np.ndarray
     """`(N,)` int64."""
     train: np.ndarray
-    """`(n,)` int64 positions of the subjects that templates are made of."""
+    """`(n,)` int64 positions of the subjects from whom templates are made."""
     test: np.ndarray
-    """`(m,)` int64 positions of all others."""
+    """`(m,)` int64 positions of all other subjects."""
     source: Path
 
 
 def read_subjects(path: Path, label: str, split: str = "train") -> Subjects:
-    """Read the table of subjects, with the columns `split` and `label`.
+    """Read the table of subjects, with the column `split` and the column that `label` names.
+
+    The training subjects are those with the split `split`; all others are test subjects.
 
     Raises:
-        SalignError: a column or a cell is missing (every row is named), or a class has no subject on one of the sides.
+        SalignError: a column or a cell is missing (the message names every such row), or a class has no training
+            subject or no test subject.
     """
     table, wrong = read_table(path)
     faults = [Fault(*fault) for fault in (*wrong, *missing_columns(table, [label, "split"]))]
@@ -70,20 +73,24 @@ def read_subjects(path: Path, label: str, split: str = "train") -> Subjects:
 
 
 def read_matrices(path: Path, subjects: Subjects, names: Sequence[str] = (), *, fisher: bool = False) -> np.ndarray:
-    """Read matrices: an array `(N, R, R)`, or `(N, R (R - 1) / 2)` of upper triangles row by row, in a .npy or .npz.
+    """Read the matrices of subjects from a .npy or .npz file.
+
+    An array holds matrices `(N, R, R)`, or their upper triangles row by row, `(N, R (R - 1) / 2)`.
 
     Args:
         path: the file.
-        subjects: whose they are.
-        names: arrays of the .npz, one per view of the same subjects; without any, the only one there is.
-        fisher: correlations become `arctanh` of themselves (Fisher's z), capped at `LARGEST`.
+        subjects: the subjects to whom the matrices belong.
+        names: names of arrays in the .npz, one per view of the same subjects. If there are none, the file must hold a
+            single array.
+        fisher: whether the matrices hold correlations that are to be replaced by their `arctanh` (Fisher's z), after
+            they are capped at `LARGEST`.
 
     Returns:
         `(N, V, T)` float32 upper triangles without the diagonal.
 
     Raises:
-        SalignError: the file cannot be read, an array is missing or has another shape, or matrices are not finite or
-            not symmetric, or leave [-1, 1] under `fisher`; the rows of their subjects are named.
+        SalignError: the file cannot be read, an array is missing or has another shape, or a matrix is not finite or not
+            symmetric, or has values outside [-1, 1] although `fisher`. The message names the rows of such matrices.
     """
     views = []
     for name, array in _arrays(path, names).items():
@@ -100,7 +107,7 @@ def read_matrices(path: Path, subjects: Subjects, names: Sequence[str] = (), *, 
 
 
 def square(triangles: np.ndarray) -> np.ndarray:
-    """`(..., T) -> (..., R, R)` symmetric matrices with zeros on the diagonal."""
+    """Return symmetric matrices `(..., R, R)` with zeros on the diagonal from their upper triangles `(..., T)`."""
     side = regions(triangles.shape[-1])
     matrices = np.zeros((*triangles.shape[:-1], side, side), triangles.dtype)
     above = np.triu_indices(side, 1)
@@ -109,7 +116,7 @@ def square(triangles: np.ndarray) -> np.ndarray:
 
 
 def regions(length: int) -> int:
-    """How many regions have so many pairs; 0 if no number has."""
+    """Return the number of regions that have `length` pairs; 0 if there is no such number."""
     side = (1 + math.isqrt(1 + 8 * length)) // 2
     return side if side * (side - 1) // 2 == length else 0
 

@@ -1,7 +1,7 @@
-"""Who is linked with whom, and means over neighbours: sparse, differentiable, in the memory of the links.
+"""Neighbours of nodes, and means over them: sparse, differentiable, and with no more memory than the links need.
 
-A set of links is a sparse matrix; groups (all images of a patient are neighbours) need no links at all, since the sum
-over the others of a group is the sum over the group without oneself.
+A set of links is a sparse matrix. Groups (all images of a patient are neighbours) need no links at all, because the sum
+over the other members of a group is the sum over the whole group minus the value of the node itself.
 """
 
 from __future__ import annotations
@@ -22,17 +22,17 @@ class Neighbours(NamedTuple):
     """The neighbours of `N` nodes."""
 
     degree: Tensor
-    """`(N,)` float32: how many neighbours a node has; 0 = it is isolated."""
+    """`(N,)` float32: number of neighbours of each node; 0 = the node is isolated."""
     sum: Callable[[Tensor], Tensor]
-    """`(N, D)` float32 -> `(N, D)`: the sum over the neighbours of each node, which gradients flow through."""
+    """`(N, D)` float32 -> `(N, D)`: the sum over the neighbours of each node. Gradients flow through it."""
 
 
 def from_links(links: Tensor, nodes: int) -> Neighbours:
-    """Make neighbours of undirected links.
+    """Make neighbours from undirected links.
 
     Args:
-        links: `(2, E)` int64 positions of two different nodes, each pair once.
-        nodes: `N`.
+        links: `(2, E)` int64 positions of two different nodes; each pair comes once.
+        nodes: number of nodes, `N`.
     """
     tensors(links=(links, "int64 (2, E)"))
     number("nodes", nodes, "[1, inf)", whole=True)
@@ -54,7 +54,7 @@ def from_links(links: Tensor, nodes: int) -> Neighbours:
 
 
 class _Sum(torch.autograd.Function):
-    """Product with a symmetric sparse matrix, whose gradient is the same product."""
+    """Product with a symmetric sparse matrix. Its gradient is the product of the same matrix with the gradients."""
 
     @staticmethod
     def forward(context: Any, values: Tensor, matrix: Tensor) -> Tensor:
@@ -67,15 +67,15 @@ class _Sum(torch.autograd.Function):
 
 
 def from_groups(groups: Tensor) -> Neighbours:
-    """Make neighbours of groups: everybody else in the group of a node is its neighbour.
+    """Make neighbours from groups: all other nodes in the group of a node are its neighbours.
 
     Args:
-        groups: `(N,)` int64 numbers of groups; -1 = the node is in none.
+        groups: `(N,)` int64 numbers of groups; -1 = the node is in no group.
     """
     tensors(groups=(groups, "int64 (N,)"))
     count = int(groups.max()) + 1
     sizes = torch.bincount(groups + 1, minlength=count + 1)
-    sizes[0] = 1  # -1 stands for no group, of which nobody is a neighbour
+    sizes[0] = 1  # nodes with -1 are in no group and have no neighbours
     inside = (groups >= 0)[:, None]
 
     def add(values: Tensor) -> Tensor:
@@ -86,13 +86,16 @@ def from_groups(groups: Tensor) -> Neighbours:
 
 
 def neighbour_mean(values: Tensor, neighbours: Neighbours) -> Tensor:
-    """`(N, D)` -> `(N, D)`: the mean over the neighbours of each node; zeros for an isolated one."""
+    """Return the mean of values `(N, D)` over the neighbours of each node, `(N, D)`; zeros for an isolated node."""
     tensors(values=(values, "float (N, D)"), degree=(neighbours.degree, "float (N,)"))
     return neighbours.sum(values) / neighbours.degree.clamp(min=1)[:, None]
 
 
 def symmetric_mean(values: Tensor, neighbours: Neighbours) -> Tensor:
-    """`(N, D)` -> `(N, D)`: `D^-1/2 (A + I) D^-1/2 X` where `D` are the degrees of `A + I` (arXiv 1609.02907)."""
+    """Return `D^-1/2 (A + I) D^-1/2 X` of values `X`, where `D` are the degrees of `A + I` (arXiv 1609.02907).
+
+    Values and result are `(N, columns)`.
+    """
     tensors(values=(values, "float (N, D)"), degree=(neighbours.degree, "float (N,)"))
     scale = (neighbours.degree + 1).rsqrt()[:, None]
     scaled = values * scale

@@ -14,18 +14,21 @@ from salign.checks import choice, number
 from salign.graphs.neighbours import Neighbours, neighbour_mean, symmetric_mean
 
 Head = Literal["gcn", "mean"]
-"""`gcn`: graph convolutions (Kipf and Welling, arXiv 1609.02907); `mean`: a node and the mean of its neighbours
-(Hamilton et al., GraphSAGE, arXiv 1706.02216)."""
+"""`gcn`: graph convolutions (Kipf and Welling, arXiv 1609.02907); `mean`: layers that combine a node with the mean of
+its neighbours (Hamilton et al., GraphSAGE, arXiv 1706.02216)."""
 
 
 def weigh_words(texts: Sequence[str], kind: Literal["tfidf", "hashed"] = "tfidf", *, words: int = 3000) -> csr_matrix:
-    """Count the words of texts: `(N, V)` float32, each row of length 1, or all zeros where no word is known.
+    """Count and weigh the words of texts: `(N, V)` float32.
+
+    Each row has length 1, or is all zeros if no word of the text is known.
 
     Args:
-        texts: `N` texts; words are what spaces part, in small letters.
-        kind: `tfidf` takes the `words` most frequent words, of two texts or more, and weighs rare ones more; `hashed`
-            takes all, by a hash below `words`, in a memory that does not grow with the language.
-        words: most columns, `V`.
+        texts: `N` texts; they are put in small letters and split into words at white space.
+        kind: `tfidf` takes the `words` most frequent words and gives rare words more weight. With more than 100 texts,
+            it leaves out words that only one text has. `hashed` takes all words and finds the column of each by a hash,
+            so that memory does not grow with the vocabulary.
+        words: the number of columns, `V`; for `tfidf`, the largest number.
     """
     from sklearn.feature_extraction.text import HashingVectorizer, TfidfVectorizer
 
@@ -39,11 +42,11 @@ def weigh_words(texts: Sequence[str], kind: Literal["tfidf", "hashed"] = "tfidf"
 
 
 class WordEncoder(nn.Module):
-    """`rows (B,) int64 -> (B, width)`: a layer over the weighted words of some nodes, then ReLU.
+    """An encoder of nodes, `rows (B,) int64 -> (B, width)`: a linear layer over their weighted words, then ReLU.
 
     Args:
-        words: `(N, V)` from `weigh_words`; they are read where they lie and never copied to dense rows.
-        width: outputs.
+        words: `(N, V)` from `weigh_words`; the sparse rows are read in place and never copied to dense rows.
+        width: number of outputs.
     """
 
     starts: Tensor
@@ -63,21 +66,23 @@ class WordEncoder(nn.Module):
         starts = self.starts.long()
         lengths = starts[rows + 1] - starts[rows]
         offsets = torch.cat([lengths.new_zeros(1), lengths.cumsum(0)])
-        # Where each word of the batch lies in the matrix: its place within the batch, moved to that of its row.
+        # The position of each word of the batch in the matrix: its position in the batch, moved to its row's start.
         places = torch.arange(int(offsets[-1])) + (starts[rows] - offsets[:-1]).repeat_interleave(lengths)
         summed: Tensor = self.bag(self.columns[places].long(), offsets, self.weights[places])
         return (summed + self.bias).relu()
 
 
 class GraphHead(nn.Module):
-    """`(N, width) -> (N, classes)`: two convolutions over the neighbours of each node, with ReLU and dropout between.
+    """A head that answers for every node, `(N, width) -> (N, classes)`.
+
+    It has two convolutions over the neighbours of each node, with ReLU between them and dropout before each.
 
     Args:
-        width: inputs.
-        classes: outputs, logits.
+        width: number of inputs.
+        classes: number of outputs, which are logits.
         kind: see `Head`.
-        hidden: outputs of the first convolution.
-        dropout: share of inputs of each convolution that training leaves out.
+        hidden: number of outputs of the first convolution.
+        dropout: share of the inputs of each convolution that training leaves out.
     """
 
     def __init__(self, width: int, classes: int, kind: Head = "gcn", *, hidden: int = 64, dropout: float = 0.5) -> None:
@@ -89,11 +94,11 @@ class GraphHead(nn.Module):
         self.own = nn.ModuleList(own)
 
     def forward(self, features: Tensor, neighbours: Neighbours) -> Tensor:
-        """Answer for every node of the graph."""
+        """Return the logits of every node of the graph."""
         for k, layer in enumerate(self.layers):
             assert isinstance(layer, nn.Linear)
             features = self.dropout(features if k == 0 else features.relu())
-            # A linear layer and a mean may change places: the one with fewer columns goes through the links.
+            # A linear layer and a mean may be swapped. The mean is taken where there are fewer columns.
             narrow = layer.out_features < features.shape[1]
             averaged = nn.functional.linear(features, layer.weight) if narrow else features
             averaged = (symmetric_mean if self.kind == "gcn" else neighbour_mean)(averaged, neighbours)

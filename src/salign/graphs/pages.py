@@ -1,4 +1,4 @@
-"""Pages of graphs: what labels became, and what neighbours added to an encoder."""
+"""Pages about graphs: what deconvolution made of the labels, and what neighbours added to an encoder."""
 
 from __future__ import annotations
 
@@ -12,11 +12,15 @@ from salign.pages.plots import bars
 from salign.pages.sheet import Block, Plots, Section, Table, Text, write_sheet
 
 DEGREES = ((0, 0), (1, 1), (2, 3), (4, 7), (8, None))
-"""Numbers of neighbours that a picture takes together; None = any more."""
+"""Ranges of the number of neighbours that a picture takes together; None = no upper end."""
 
 
 def degree_groups(degree: np.ndarray) -> dict[str, np.ndarray]:
-    """`(N,)` numbers of neighbours -> the name of each group of `DEGREES` that occurs, and its nodes `(n,)`."""
+    """Group nodes by their `(N,)` numbers of neighbours.
+
+    Returns:
+        The name of each range of `DEGREES` that occurs -> positions of its nodes, `(n,)`.
+    """
     groups = {}
     for low, high in DEGREES:
         rows = np.flatnonzero((degree >= low) & (degree <= (np.inf if high is None else high)))
@@ -27,14 +31,15 @@ def degree_groups(degree: np.ndarray) -> dict[str, np.ndarray]:
 
 
 def own_shares(targets: pd.DataFrame, labels: Sequence[str]) -> pd.DataFrame:
-    """How much of the targets stays with the label of the node, per class.
+    """Compute, per class, how much of the targets stays with the label of the node.
 
     Args:
         targets: a column per class, as `salign.graphs.labels.target_table` gives them.
         labels: the class of each row.
 
     Returns:
-        Columns class, nodes, own (the mean share in percent) and unchanged (nodes whose target is their label alone).
+        A row per class, with the columns class, nodes, own (the mean share in percent) and unchanged (the number of
+        nodes whose target is their label alone).
     """
     own = np.array([targets[label].iloc[i] for i, label in enumerate(labels)])
     table = pd.DataFrame({"class": list(labels), "own": 100 * own, "unchanged": own > 1 - 1e-6})
@@ -43,7 +48,7 @@ def own_shares(targets: pd.DataFrame, labels: Sequence[str]) -> pd.DataFrame:
 
 
 def write_labels_page(path: Path, shares: pd.DataFrame, links: str, settings: str) -> Path:
-    """Write what deconvolution did to the labels of each class."""
+    """Write the page about what deconvolution did to the labels of each class."""
     picture = bars(
         [str(name) for name in shares["class"]],
         {"own label": [float(value) for value in shares["own"]]},
@@ -62,14 +67,15 @@ def write_labels_page(path: Path, shares: pd.DataFrame, links: str, settings: st
 
 
 def write_training_page(path: Path, figures: pd.DataFrame, by_degree: pd.DataFrame, links: str, settings: str) -> Path:
-    """Write how right an encoder was alone and with its neighbours.
+    """Write the page about the accuracy of an encoder alone and with neighbours.
 
     Args:
-        path: the page.
-        figures: columns split, nodes, alone, neighbours; accuracies in percent.
-        by_degree: columns neighbours, nodes, alone, with neighbours: the test nodes by how many neighbours they have.
-        links: what the graph is.
-        settings: how it was trained.
+        path: file of the page.
+        figures: a row per split, with the columns split, nodes, alone and "with neighbours"; accuracies in percent.
+        by_degree: test nodes by their number of neighbours, with the columns neighbours, nodes, alone and "with
+            neighbours"; accuracies in percent.
+        links: the graph in words.
+        settings: the training in words.
     """
     names = [f"{row} ({count})" for row, count in zip(by_degree["neighbours"], by_degree["nodes"], strict=True)]
     series = {name: [float(value) for value in by_degree[name]] for name in ("alone", "with neighbours")}

@@ -1,4 +1,4 @@
-"""Tables of nodes and of links: read once, with every fault and its row; what is left out is counted."""
+"""Tables of nodes and of links, read once: every fault is named with its row, and left-out links are counted."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from salign.data.manifest.text_table import read_table
 from salign.errors import SalignError
 
 SOURCE, TARGET = "source", "target"
-"""Columns of a table of links: the ids of two nodes; which of them stands first means nothing."""
+"""Columns of a table of links: the ids of two nodes, whose order means nothing."""
 MOST_LINKS = 10**8
 """More links than this are refused: they would need more than 4 GB."""
 _SHOWN = 10
@@ -29,18 +29,18 @@ class Nodes:
     """A table of nodes."""
 
     table: pd.DataFrame
-    """All columns as text, and `row`, where each record stood in the file."""
+    """All columns as text, and `row`, the row of each record in the file."""
     classes: tuple[str, ...]
     """The labels that occur, sorted."""
     labels: np.ndarray
-    """`(N,)` int64: the number of each node's class; -1 where the cell is empty."""
+    """`(N,)` int64: the class number of each node; -1 where the cell is empty."""
     source: Path
 
     def __len__(self) -> int:
         return len(self.table)
 
     def rows_of(self, split: str) -> np.ndarray:
-        """`(n,)` int64: positions of the nodes of a split that have a label."""
+        """Return the positions of the nodes of a split that have a label, `(n,)` int64."""
         inside = (self.table["split"] == split).fillna(False).to_numpy(dtype=bool)
         return np.flatnonzero(inside & (self.labels >= 0))
 
@@ -52,12 +52,12 @@ class Links:
     pairs: np.ndarray
     """`(2, E)` int64: positions of two different nodes; each pair comes once, the lower position first."""
     loops: int = 0
-    """Links of a node with itself; they say nothing of neighbours."""
+    """Number of links of a node with itself, which say nothing about neighbours."""
     repeated: int = 0
-    """Links that came before, in either direction."""
+    """Number of links that came before, in either direction."""
 
     def describe(self, nodes: int) -> str:
-        """How many links there are of so many nodes, what was left out, and how many nodes have no link."""
+        """Say how many nodes and links there are, which links were left out, and how many nodes have no link."""
         left_out = [f"{self.loops:,} of a node with itself"] * bool(self.loops)
         left_out += [f"{self.repeated:,} that came twice"] * bool(self.repeated)
         isolated = nodes - len(np.unique(self.pairs))
@@ -77,7 +77,8 @@ def read_nodes(path: Path, columns: Sequence[str] = (), *, label: str = "label")
         label: column with the class; a cell may be empty.
 
     Raises:
-        SalignError: a column is missing, an id is empty or comes twice, or no node has a label; every row is named.
+        SalignError: a column is missing, an id is empty or comes twice (the message names every such row), or the
+            labels are of fewer than two classes.
     """
     table, wrong = read_table(path)
     faults = [Fault(*fault) for fault in (*wrong, *missing_columns(table, ["id", label, *columns]))]
@@ -96,10 +97,10 @@ def read_nodes(path: Path, columns: Sequence[str] = (), *, label: str = "label")
 
 
 def labelled_rows(nodes: Nodes, split: str) -> np.ndarray:
-    """Positions of the labelled nodes of a split, of which there is one at least.
+    """Return the positions of the labelled nodes of a split, at least one.
 
     Raises:
-        SalignError: there is no such split.
+        SalignError: no labelled node has this split.
     """
     rows = nodes.rows_of(split)
     if not len(rows):
@@ -109,10 +110,10 @@ def labelled_rows(nodes: Nodes, split: str) -> np.ndarray:
 
 
 def training_rows(nodes: Nodes, split: str) -> np.ndarray:
-    """Positions of the labelled training nodes, of which every class needs one.
+    """Return the positions of the labelled training nodes, of which every class needs at least one.
 
     Raises:
-        SalignError: there is no such split, or a class without a training node.
+        SalignError: no labelled node has this split, or a class has no training node.
     """
     rows = labelled_rows(nodes, split)
     missing = sorted(set(nodes.classes) - {nodes.classes[k] for k in np.unique(nodes.labels[rows])})
@@ -122,12 +123,12 @@ def training_rows(nodes: Nodes, split: str) -> np.ndarray:
 
 
 def read_links(path: Path, nodes: Nodes, *, by_row: bool = False) -> Links:
-    """Read a table of links, `.csv` or `.parquet`, with the columns `source` and `target`: ids of nodes.
+    """Read a table of links, `.csv` or `.parquet`, with ids of nodes in the columns `source` and `target`.
 
     Args:
         path: the table.
-        nodes: what is linked.
-        by_row: the cells are no ids but say which row of the table of nodes is meant, the first being 0.
+        nodes: the nodes that are linked.
+        by_row: whether the cells hold not ids but numbers of rows in the table of nodes, the first being 0.
 
     Raises:
         SalignError: a column is missing, a cell is empty or names no node (the rows are named), there are more than
@@ -144,7 +145,7 @@ def read_links(path: Path, nodes: Nodes, *, by_row: bool = False) -> Links:
     ends, faults_of_ends = [], []
     for column in (SOURCE, TARGET):
         cells = pa.array(table[column], type=pa.string())
-        positions = pc.index_in(cells, value_set=ids)  # in Arrow: no Python object per link
+        positions = pc.index_in(cells, value_set=ids)  # in Arrow, without a Python object per link
         unknown = np.flatnonzero(positions.is_null().to_numpy(zero_copy_only=False))
         if len(unknown):
             first = table.iloc[unknown[:_SHOWN]]
@@ -183,7 +184,7 @@ def unique_links(ends: np.ndarray, nodes: int) -> Links:
 
 
 def group_numbers(nodes: Nodes, column: str) -> np.ndarray:
-    """`(N,)` int64: the number of the group that a column names, such as a patient, a tile or a device; -1 = none.
+    """Number the groups that a column names, such as patients, tiles or devices: `(N,)` int64; -1 = no group.
 
     Raises:
         SalignError: no two nodes share a group.
@@ -199,11 +200,11 @@ def draw_splits(texts: pd.Series, shares: dict[str, float], seed: int) -> np.nda
 
     Args:
         texts: `N` texts.
-        shares: split -> its share of the nodes; they add up to 1.
-        seed: decides the order that is cut.
+        shares: split -> its share of the nodes; the shares add up to 1.
+        seed: decides the random order of the texts, which is then cut into splits.
 
     Returns:
-        `(N,)` names of splits. A share is met to the number of nodes with one text.
+        `(N,)` names of splits. A split may miss its share by the number of nodes that have one and the same text.
     """
     groups = same_texts(texts)
     sizes = np.bincount(groups)
@@ -216,10 +217,10 @@ def draw_splits(texts: pd.Series, shares: dict[str, float], seed: int) -> np.nda
 
 
 def check_texts(nodes: Nodes, column: str) -> None:
-    """Refuse nodes with the same text in two splits: what is measured would have been learned.
+    """Check that no text stands in two splits, because a text that is measured would then have been learned.
 
     Raises:
-        SalignError: there are such; some of their rows are named.
+        SalignError: some texts do; the message names some of their rows.
     """
     table = pd.DataFrame({"text": same_texts(nodes.table[column]), "split": nodes.table["split"].to_numpy(object)})
     table = table.assign(row=nodes.table["row"].to_numpy()).dropna()
@@ -237,7 +238,10 @@ def check_texts(nodes: Nodes, column: str) -> None:
 
 
 def same_texts(texts: pd.Series) -> np.ndarray:
-    """`(N,)` int64: equal numbers for texts that differ by case and spaces alone; an empty one equals no other."""
+    """Number the texts, `(N,)` int64, so that texts that differ only by case and spaces have equal numbers.
+
+    An empty text equals no other text.
+    """
     plain = texts.str.casefold().str.split().str.join(" ")
     empty = plain.isna() | (plain == "")
     plain = plain.astype(object).where(~empty, pd.Series(np.arange(len(texts)), texts.index).astype(object))

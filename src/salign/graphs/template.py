@@ -1,8 +1,8 @@
 """One representative shot: a template of connectivity for each class, and what can be done with templates alone.
 
-After the idea of "One Representative-Shot Learning Using a Population-Driven Template with Application to Brain
-Connectivity Classification and Evolution Prediction" (arXiv 2110.11238): a classifier, or a predictor of change, sees a
-single matrix per class or time.
+The idea is that of "One Representative-Shot Learning Using a Population-Driven Template with Application to Brain
+Connectivity Classification and Evolution Prediction" (arXiv 2110.11238): a classifier, or a predictor of change, sees
+only a single matrix per class or time.
 """
 
 from __future__ import annotations
@@ -21,33 +21,34 @@ TEMPLATES: Mapping[str, Callable[[Tensor], Tensor]] = {
     "median": median_template,
     "geometric_median": geometric_median,
 }
-"""`(N, T) -> (T,)`: what one vector stands for `N`."""
+"""Functions `(N, T) -> (T,)` that make one template from `N` vectors, by name."""
 
 
 def medoid(vectors: Tensor) -> Tensor:
-    """`(N, T) -> (T,)`: that of the vectors with the least sum of distances to all of them."""
+    """Return the vector out of `(N, T)` with the least sum of distances to all of them, `(T,)`."""
     tensors(vectors=(vectors, "float (N, T)"))
     return vectors[torch.cdist(vectors, vectors).sum(1).argmin()]
 
 
 def centredness(template: Tensor, vectors: Tensor) -> Tensor:
-    """Mean Euclidean distance `()` from a template `(T,)` to vectors `(N, T)`; the lower, the more in the middle."""
+    """Return the mean Euclidean distance `()` from a template `(T,)` to vectors `(N, T)`; lower is more central."""
     tensors(template=(template, "float (T,)"), vectors=(vectors, "float (N, T)"))
     return (vectors - template).norm(dim=1).mean()
 
 
 def nearest_scores(vectors: Tensor, templates: Tensor) -> Tensor:
-    """`(N, T)`, `(K, T) -> (N, K)`: minus the squared distance to the template of each class.
+    """Return minus the squared distance of vectors `(N, T)` to the templates of the classes `(K, T)`, `(N, K)`.
 
-    The highest is the answer: the nearest template. For two classes the difference of the scores is linear in the
-    vector, and orders vectors as the classifier of largest margin does that was trained on the two templates alone.
+    The class with the highest score, which is that of the nearest template, is the answer. For two classes, the
+    difference of the scores is linear in the vector. It orders vectors as a classifier of largest margin does that was
+    trained on the two templates alone.
     """
     tensors(vectors=(vectors, "float (N, T)"), templates=(templates, "float (K, T)"))
     return -(torch.cdist(vectors, templates, compute_mode="donot_use_mm_for_euclid_dist") ** 2)
 
 
 def follow_up(first: Tensor, before: Tensor, after: Tensor) -> Tensor:
-    """Predict a later matrix from templates of two times: what a subject has, and by how much the templates differ.
+    """Predict the later matrices of subjects as their first matrices plus the difference of the templates of two times.
 
     Args:
         first: `(N, T)` matrices at the first time.
@@ -55,7 +56,7 @@ def follow_up(first: Tensor, before: Tensor, after: Tensor) -> Tensor:
         after: `(T,)` template of the later time.
 
     Returns:
-        `(N, T)`.
+        The predicted matrices, `(N, T)`.
     """
     tensors(first=(first, "float (N, T)"), before=(before, "float (T,)"), after=(after, "float (T,)"))
     return first + (after - before)
@@ -64,18 +65,19 @@ def follow_up(first: Tensor, before: Tensor, after: Tensor) -> Tensor:
 def class_scores(
     vectors: np.ndarray, labels: np.ndarray, train: np.ndarray, test: np.ndarray, generator: np.random.Generator
 ) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
-    """Answer for test subjects by templates, and by what templates are compared with.
+    """Score test subjects by templates, and by the methods that templates are compared with.
 
     Args:
         vectors: `(N, T)`.
         labels: `(N,)` in [0, K).
-        train: positions of the subjects that are learned from.
-        test: positions of those that are answered for.
+        train: positions of the training subjects.
+        test: positions of the test subjects.
         generator: draws the random subject.
 
     Returns:
-        Name -> `(m, K)` scores: the `TEMPLATES`; `random subject` and `medoid`, one subject per class; and `all
-        subjects`, a logistic regression on every training subject, with a strong penalty. And template -> `(K, T)`.
+        Two tables. The first has the scores `(m, K)` of each method, by name: the `TEMPLATES`; `random subject` and
+        `medoid`, which are one subject per class; and `all subjects`, a logistic regression with a strong penalty on
+        every training subject. The second has each of the `TEMPLATES`, `(K, T)`, by name.
     """
     from sklearn.linear_model import LogisticRegression
 
@@ -96,13 +98,16 @@ def class_scores(
 
 
 def judge_follow_up(first: np.ndarray, later: np.ndarray, train: np.ndarray, test: np.ndarray) -> dict[str, float]:
-    """Mean absolute error of the later matrices of test subjects: unchanged, and by the templates of both times.
+    """Return the mean absolute error of predictions of the later matrices of test subjects, by the method's name.
+
+    "no change" predicts the first matrix of the subject. The `TEMPLATES` predict by `follow_up`, with a template of all
+    training subjects at each time.
 
     Args:
-        first: `(N, T)` at the first time.
-        later: `(N, T)` of the same subjects.
-        train: positions of the subjects that the templates are made of.
-        test: positions of those that are predicted.
+        first: `(N, T)` matrices at the first time.
+        later: `(N, T)` matrices of the same subjects at the later time.
+        train: positions of the training subjects, from whom the templates are made.
+        test: positions of the test subjects.
     """
     here, there = torch.from_numpy(first[test]), torch.from_numpy(later[test])
     predicted = {"no change": here}

@@ -1,4 +1,4 @@
-"""Texts in a graph: from a table of nodes to answers for every node, and what is written of them."""
+"""Texts in a graph: from a table of nodes to answers for every node, and the files that report them."""
 
 from __future__ import annotations
 
@@ -17,18 +17,18 @@ from salign.graphs.tables import Nodes
 from salign.graphs.train import NodeSets, Trained, train_nodes
 
 WIDTH = 64
-"""Outputs of the encoder of texts."""
+"""Number of outputs of the encoder of texts."""
 
 
 def train_texts(nodes: Nodes, neighbours: Neighbours, *, text: str, words: Any = "tfidf", **options: Any) -> Trained:
-    """Train on the texts of a column; the splits are `train` and `val` of the table.
+    """Train on the texts of a column, with the splits `train` and `val` of the table.
 
     Args:
         nodes: the table of nodes, with the column `split`.
-        neighbours: who is linked with whom.
-        text: column with the texts; an empty one has no word.
-        words: see `weigh_words`. All texts are counted, whatever their split; no label is.
-        options: those of `train_nodes`.
+        neighbours: the links between the nodes.
+        text: column with the texts; an empty cell is a text without words.
+        words: the `kind` of `weigh_words`. The words of all texts are counted, whatever their split, without labels.
+        options: the options of `train_nodes`.
     """
     counted = weigh_words(nodes.table[text].fillna("").tolist(), words)
     train, val = (torch.from_numpy(nodes.rows_of(split)) for split in ("train", "val"))
@@ -42,15 +42,15 @@ def write_trained(
     """Write `predictions.csv`, a row per node, and `page.html`.
 
     Args:
-        folder: where they go; it is made.
+        folder: folder of both files, which is made.
         nodes: the table of nodes.
-        trained: what `train_texts` gave.
-        degree: `(N,)` how many neighbours each node has.
-        links: what the graph is, in words.
-        settings: how it was trained, in words.
+        trained: the result of `train_texts`.
+        degree: `(N,)` number of neighbours of each node.
+        links: the graph in words.
+        settings: the training in words.
 
     Returns:
-        What was measured, in sentences.
+        The results in words, one line each.
     """
     answers, alone = trained.answers.double().numpy(), trained.alone.double().numpy()
     splits = nodes.table["split"].to_numpy(object)

@@ -1,4 +1,4 @@
-"""Train an encoder of nodes and a head over their neighbours: apart, with deconvolved labels, or end to end."""
+"""Train an encoder of nodes and a head over their neighbours: apart, with plain or deconvolved labels, or jointly."""
 
 from __future__ import annotations
 
@@ -17,35 +17,35 @@ from salign.graphs.networks import GraphHead, Head
 from salign.progress import Bar
 
 Way = Literal["plain", "deconvolved", "joint"]
-"""`plain`: the encoder learns labels, then the head learns on what it gives; `deconvolved`: the encoder learns
-deconvolved labels; `joint`: both learn at once, through the links."""
+"""`plain`: the encoder learns the labels, then the head learns on the encoder's outputs; `deconvolved`: the same, but
+the encoder learns deconvolved labels; `joint`: both learn at once, through the links."""
 TEMPERATURE = 0.1
-"""The head's answers for nodes without a label are sharpened by it before they are spread (as published)."""
+"""Temperature that sharpens the head's answers for nodes without a label before they are spread (as published)."""
 
 
 @dataclass(frozen=True)
 class NodeSets:
-    """The labels of a graph, and which nodes are learned from, select and are measured."""
+    """The labels of a graph, and which nodes are for training and which for validation."""
 
     labels: Tensor
-    """`(N,)` int64; only those of `train` and `val` are looked at."""
+    """`(N,)` int64; only the labels of `train` and `val` are used."""
     classes: int
     train: Tensor
-    """`(n,)` int64 positions."""
+    """`(n,)` int64 positions of the training nodes."""
     val: Tensor
-    """`(m,)` int64 positions, which choose the epoch."""
+    """`(m,)` int64 positions of the validation nodes, which choose the epoch."""
 
 
 @dataclass(frozen=True)
 class Trained:
-    """What came of a training."""
+    """The result of `train_nodes`."""
 
     alone: Tensor
-    """`(N, K)` probabilities of the encoder alone; those of the head again where both learned at once."""
+    """`(N, K)` probabilities of the encoder alone; the same as `answers` for the way `joint`."""
     answers: Tensor
-    """`(N, K)` probabilities of encoder and head."""
+    """`(N, K)` probabilities of encoder and head together."""
     weights: Tensor
-    """`(H,)` shares of the hops in the targets; empty where none was spread."""
+    """`(H,)` shares of the hops in the targets; empty if no labels were spread."""
 
 
 def train_nodes(
@@ -66,25 +66,27 @@ def train_nodes(
     seed: int = 0,
     progress: bool = False,
 ) -> Trained:
-    """Train, and answer for every node. The epoch with the most right validation nodes is taken.
+    """Train an encoder and a head, and answer for every node.
+
+    Encoder and head each take the weights of the epoch with the most right validation nodes.
 
     Args:
-        make_encoder: makes an encoder, `rows (B,) int64 -> (B, width)`, after the seed is set.
-        width: outputs of the encoder.
-        neighbours: who is linked with whom.
-        sets: labels, and who learns.
+        make_encoder: makes an encoder, `rows (B,) int64 -> (B, width)`; it is called after the seed is set.
+        width: number of outputs of the encoder.
+        neighbours: the links between the nodes.
+        sets: labels, training nodes and validation nodes.
         way: see `Way`.
         head: see `Head`.
-        learned: the weights of the hops are learned with the encoder; else all count alike.
+        learned: whether the weights of the hops are learned with the encoder; otherwise all hops count alike.
         hops: how often labels are spread.
         alpha: share of the spread labels in a target.
-        rounds: how often encoder and head are trained in turn. From the second on, the head's answers stand for the
-            labels that are missing, and the encoder learns from all nodes: half of its loss is theirs.
-        epochs: those of the encoder, and those of the head, or of both at once.
+        rounds: how often encoder and head are trained in turn. From the second round on, the head's answers take the
+            place of missing labels, and the encoder learns from these nodes, too; half of its loss is theirs.
+        epochs: number of epochs of the encoder, and of the head. `joint` takes the second for both at once.
         lr: learning rate of Adam.
-        batch: nodes of a step of the encoder; the head sees the whole graph.
-        seed: decides all that is drawn.
-        progress: show bars.
+        batch: number of nodes in a step of the encoder; the head sees the whole graph.
+        seed: decides everything that is drawn.
+        progress: whether to show progress bars.
     """
     tensors(labels=(sets.labels, "int64 (N,)"), degree=(neighbours.degree, "float (N,)"))
     choice("way", way, Way)
@@ -121,7 +123,10 @@ def train_nodes(
 
 
 def _targets(own: Tensor, neighbours: Neighbours, weights: Tensor, alpha: float) -> Callable[[Tensor], Tensor]:
-    """`rows -> (B, K)` deconvolved targets; labels are spread once, and a batch mixes its own rows alone."""
+    """Return a function from `rows` to deconvolved targets `(B, K)`.
+
+    Labels are spread once for all nodes. Each batch then mixes only its own rows.
+    """
     spread = spread_labels(own, neighbours, len(weights))
     return lambda rows: deconvolve(own[rows], spread[:, rows], weights.softmax(0), alpha)
 
@@ -137,7 +142,7 @@ def _learn_rows(
     batch: int,
     progress: bool,
 ) -> None:
-    """Train an encoder and its linear layer on nodes, whatever their neighbours are."""
+    """Train an encoder and its linear layer on single nodes, without their neighbours."""
     optimizer = torch.optim.Adam([*net.parameters(), *more], lr=lr)
     best = _Best(net, sets)
     with Bar("encoder", epochs, show=progress) as bar:
@@ -162,7 +167,7 @@ def _learn_rows(
 def _learn_graph(
     net: nn.Module, forward: Callable[[], Tensor], sets: NodeSets, epochs: int, lr: float, progress: bool
 ) -> None:
-    """Train what answers for the whole graph at once."""
+    """Train a network that answers for the whole graph at once."""
     optimizer = torch.optim.Adam(net.parameters(), lr=lr, weight_decay=5e-4)
     best = _Best(net, sets)
     with Bar("head", epochs, show=progress) as bar:
@@ -180,7 +185,7 @@ def _learn_graph(
 
 
 class _Best:
-    """The weights of the epoch with the most right validation nodes; of equals, that with the lowest loss on them."""
+    """The weights of the epoch with the most right validation nodes; among equals, with the lowest validation loss."""
 
     def __init__(self, net: nn.Module, sets: NodeSets) -> None:
         self.net, self.labels, self.score = net, sets.labels[sets.val], (-1.0, 0.0)

@@ -1,6 +1,6 @@
-"""Choosing an architecture: train a few candidates, let a predictor rank the rest.
+"""Choice of an architecture: train a few candidates, and let a predictor rank the rest.
 
-Nothing imports this package but the command line. `salign.search.spaces` loads no torch.
+Only the command line imports this package. `salign.search.spaces` loads no torch.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Candidates of a space of one's own, trained as the networks of a study."""
+"""Candidates of a user's own space, trained as the networks of a study."""
 
 from __future__ import annotations
 
@@ -15,24 +15,26 @@ ARM = "search"
 
 
 def draw_cells(space: Space, budget: int, seed: int) -> np.ndarray:
-    """`(n, S)` int64: `budget` different cells of the space, or all of them where there are no more."""
+    """Draw `budget` different cells of the space, or all of them if there are no more: `(n, S)` int64."""
     cells = space.cells()
     return cells[np.random.default_rng(seed).permutation(len(cells))[:budget]]
 
 
 def name_of(cell: Sequence[int]) -> str:
-    """The name of a candidate in the study: `c0-2-1`."""
+    """Return the name of a candidate in the study, such as `c0-2-1`."""
     return "c" + "-".join(str(int(k)) for k in cell)
 
 
 def candidate_study(recipe: ClassifyRecipe, path: str, cells: np.ndarray, *, metric: str, name: str) -> Study:
-    """A study that trains each candidate once and compares them on the validation images; no test image is looked at.
+    """Build a study that trains each candidate once and compares the candidates on the validation images.
+
+    No test image is used.
 
     Args:
-        recipe: what all candidates share.
+        recipe: the settings that all candidates share.
         path: the YAML file of the space.
-        cells: `(n, S)` int64.
-        metric: what a candidate is judged by.
+        cells: `(n, S)` int64, a row per candidate.
+        metric: the figure by which a candidate is judged.
         name: the name of the study.
     """
     shared = recipe.model_dump(mode="json", exclude={"name", "seed"}, exclude_unset=True)
@@ -56,7 +58,7 @@ def candidate_study(recipe: ClassifyRecipe, path: str, cells: np.ndarray, *, met
 
 
 def measured_values(study: Study, results: Results, cells: np.ndarray) -> np.ndarray:
-    """`(n,)` float64: the validation figure of each candidate; NaN where it is not finished."""
+    """Return the validation figure of each candidate, `(n,)` float64; NaN for a candidate that is not finished."""
     figures = results.figures
     here = figures[(figures["set"] == "val") & (figures["metric"] == study.metric)].set_index("network")["value"]
     return np.array([float(here.get(name_of(cell), np.nan)) for cell in cells])

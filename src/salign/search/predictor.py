@@ -1,8 +1,9 @@
 """A predictor of architectures: a small graph network, pretrained by contrast on edited cells, then fitted to ranks.
 
-Zheng et al., "DCLP: Neural Architecture Predictor with Curriculum Contrastive Learning" (arXiv 2302.13020).
-The paper does not give the schedule from easy to hard, and its public code lacks it; ours is said below. All cells of a
-space have the same graph, so a batch is one product with its adjacency.
+The method is that of Zheng et al., "DCLP: Neural Architecture Predictor with Curriculum Contrastive Learning" (arXiv
+2302.13020). The paper does not give the schedule from easy to hard, and its public code lacks it; `pretrain` describes
+the schedule used here. All cells of a space have the same graph, so a layer multiplies a whole batch by one adjacency
+matrix.
 """
 
 from __future__ import annotations
@@ -19,17 +20,19 @@ from salign.checks import choice, number, tensors
 from salign.search.spaces import Space
 
 Order = Literal["easy", "random", "none"]
-"""How far pretraining edits cells: `easy`: few edits first, more later; `random`: as many, in random order; `none`: no
-pretraining takes place."""
+"""How pretraining edits cells: `easy` makes few edits first and more later; `random` makes the same numbers of edits in
+random order; `none` means no pretraining."""
 WIDTH, LAYERS = 32, 3
 
 
 class Isomorphism(nn.Module):
-    """`MLP((1 + eps) x + sum over the neighbours of x)`, batch-normed (GIN; Xu et al., arXiv 1810.00826).
+    """A layer of a graph isomorphism network (GIN; Xu et al., arXiv 1810.00826).
+
+    It computes `MLP((1 + eps) x + sum of x over the neighbours)`, followed by batch norm and ReLU.
 
     Args:
-        inputs: numbers of a node.
-        width: numbers of a node afterwards.
+        inputs: number of features of a node.
+        width: number of features of a node after the layer.
     """
 
     def __init__(self, inputs: int, width: int) -> None:
@@ -39,18 +42,19 @@ class Isomorphism(nn.Module):
         self.norm = nn.BatchNorm1d(width)
 
     def forward(self, nodes: Tensor, adjacency: Tensor) -> Tensor:
-        """`(B, n, inputs)`, `(n, n) -> (B, n, width)`."""
+        """Map nodes `(B, n, inputs)` with the adjacency `(n, n)` to nodes `(B, n, width)`."""
         mixed: Tensor = self.mlp((1 + self.eps) * nodes + adjacency @ nodes)
         return self.norm(mixed.flatten(0, 1)).view_as(mixed).relu()
 
 
 class Predictor(nn.Module):
-    """`(B, S) int64 cells -> (B,)` scores, the higher the better; an encoder of `LAYERS` layers, mean pool, and a line.
+    """A graph network that scores cells: `(B, S)` int64 -> `(B,)`, the higher the better.
 
-    A node says which operation stands in which slot, by two one-hot parts.
+    It consists of an encoder of `LAYERS` layers, a mean over the nodes, and a linear layer. The features of a node are
+    two one-hot parts: the operation, and the slot in which it stands.
 
     Args:
-        space: the cells.
+        space: the space of the cells.
     """
 
     adjacency: Tensor
@@ -58,7 +62,7 @@ class Predictor(nn.Module):
 
     def __init__(self, space: Space) -> None:
         super().__init__()
-        shared = len(set(space.slots)) == 1  # else equal numbers in two slots are different operations
+        shared = len(set(space.slots)) == 1  # if not, equal numbers in two slots mean different operations
         sizes = [len(operations) for operations in space.slots]
         offsets = [0] * len(sizes) if shared else np.cumsum([0, *sizes[:-1]]).tolist()
         self.operations = (sizes[0] if shared else sum(sizes)) + 2
@@ -69,7 +73,7 @@ class Predictor(nn.Module):
         self.head = nn.Linear(WIDTH, 1)
 
     def encode(self, cells: Tensor) -> Tensor:
-        """`(B, S) -> (B, WIDTH)`: the mean over the nodes."""
+        """Encode cells `(B, S)` as the mean over their nodes, `(B, WIDTH)`."""
         tensors(cells=(cells, "int64 (B, S)"))
         ends = torch.tensor([self.operations - 2, self.operations - 1]).expand(len(cells), 2)
         operations = one_hot(torch.cat([cells + self.offsets, ends], 1), self.operations).float()
@@ -80,18 +84,18 @@ class Predictor(nn.Module):
         return nodes.mean(1)
 
     def forward(self, cells: Tensor) -> Tensor:
-        """Score cells."""
+        """Score cells: `(B, S) -> (B,)`."""
         score: Tensor = self.head(self.encode(cells))[:, 0]
         return score
 
 
 def edit_cells(cells: Tensor, edits: int, sizes: Tensor, generator: torch.Generator) -> Tensor:
-    """Put another operation into `edits` different slots of each cell, drawn at random; no slot is spared.
+    """Put another operation into `edits` different slots of each cell, drawn at random from all slots.
 
     Args:
         cells: `(B, S)` int64.
-        edits: from 0 to S.
-        sizes: `(S,)` int64: how many operations each slot may have, two at least.
+        edits: number of slots to edit, from 0 to S.
+        sizes: `(S,)` int64: the number of operations that may stand in each slot, at least two.
         generator: source of randomness.
     """
     tensors(cells=(cells, "int64 (B, S)"), sizes=(sizes, "int64 (S,)"))
@@ -116,25 +120,26 @@ def pretrain(
     lr: float = 1e-3,
     seed: int = 0,
 ) -> None:
-    """Pretrain the encoder: two edits of one cell are alike, other cells are not (momentum contrast, arXiv 1911.05722).
+    """Pretrain the encoder by momentum contrast (arXiv 1911.05722).
 
-    The first `epochs / hardest` epochs edit one slot, the next as many two, and so on up to `hardest`;
-    `random` goes through the same epochs in random order.
+    The encoder learns that two edits of the same cell are alike, and that other cells are not. With the order `easy`,
+    the first `epochs / hardest` epochs edit one slot of a cell, the next as many epochs edit two slots, and so on up to
+    `hardest`. The order `random` goes through the same epochs in random order.
 
     Args:
-        net: changed in place.
+        net: the predictor, which is changed in place.
         cells: `(N, S)` int64 cells without labels.
         sizes: see `edit_cells`.
         order: see `Order`.
-        epochs: times that all cells are seen.
-        hardest: most edits of a view.
-        batch: cells of a step.
-        queue: embeddings of earlier cells that a cell is told apart from.
-        temperature: the softmax over similarities has this temperature.
-        momentum: how slowly the second encoder follows the first.
+        epochs: number of passes over all cells.
+        hardest: largest number of edits of a cell, capped at the number of slots.
+        batch: number of cells per step.
+        queue: number of embeddings of earlier cells that a cell is told apart from.
+        temperature: temperature of the softmax over similarities.
+        momentum: share of its weights that the second encoder keeps in each step, as it follows the first.
         lr: learning rate of Adam.
-        seed: decides the order, the edits and the first queue. A layer that is thrown away afterwards has its first
-            weights from torch's own generator, as the net has.
+        seed: decides the order, the edits and the first queue. The projection, which is thrown away afterwards, has its
+            first weights from torch's own generator, as the net has.
     """
     choice("order", order, Order)
     if order == "none":
@@ -177,15 +182,17 @@ def pretrain(
 def fit_ranks(
     net: Predictor, cells: Tensor, values: np.ndarray, *, epochs: int = 150, lr: float = 5e-3, seed: int = 0
 ) -> None:
-    """Fit the predictor to ranks of the values, scaled to mean 0 and variance 1: accuracies have long tails.
+    """Fit the predictor to the ranks of the values, scaled to mean 0 and variance 1.
+
+    Ranks take the place of the values because accuracies have long tails.
 
     Args:
-        net: changed in place, as it is after `pretrain` or fresh.
+        net: the predictor, fresh or after `pretrain`, which is changed in place.
         cells: `(n, S)` int64.
         values: `(n,)`, the higher the better.
-        epochs: steps on all cells at once.
-        lr: learning rate of Adam, which falls to 0 as a cosine.
-        seed: decides nothing but what PyTorch may draw.
+        epochs: number of steps, each on all cells at once.
+        lr: learning rate of Adam, which falls to 0 along a cosine.
+        seed: seed of PyTorch's own generator; the fit itself draws nothing.
     """
     torch.manual_seed(seed)
     target = torch.from_numpy(scaled_ranks(values)).float()
@@ -202,7 +209,10 @@ def fit_ranks(
 
 
 def scaled_ranks(values: np.ndarray) -> np.ndarray:
-    """`(n,)` -> ranks with mean 0 and variance 1; equal values have equal ranks, and all equal ones are 0."""
+    """Return the ranks of `(n,)` values, scaled to mean 0 and variance 1.
+
+    Equal values have equal ranks. If all values are equal, all ranks are 0.
+    """
     from scipy.stats import rankdata
 
     ranks = rankdata(values)

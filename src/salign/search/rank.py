@@ -1,4 +1,4 @@
-"""Rank cells by a predictor fitted to a few, and say whether it is better than simple ones."""
+"""Rank cells by predictors fitted to a few of them, and compare the graph network with simple predictors."""
 
 from __future__ import annotations
 
@@ -14,22 +14,23 @@ from salign.search.predictor import Order, Predictor, fit_ranks, pretrain, scale
 from salign.search.spaces import Space
 
 Scores = Callable[[np.ndarray, np.ndarray, np.ndarray], np.ndarray]
-"""`(n, S)` cells, `(n,)` values, `(m, S)` cells -> `(m,)` scores."""
+"""A predictor: `(n, S)` measured cells, their `(n,)` values and `(m, S)` further cells -> `(m,)` scores of these."""
 PREDICTORS = ("gin", "ridge", "forest", "random")
-"""The graph network; ridge regression and a random forest on one-hot operations; a guess."""
+"""`gin` is the graph network; `ridge` and `forest` are ridge regression and a random forest on one-hot operations;
+`random` is a guess."""
 FOLDS, FEWEST_IN_FOLD = 5, 5
-"""Cross-validation has so many folds, fewer where a fold would hold fewer cells than this."""
+"""Number of folds of cross-validation, and fewest cells in a fold; with few cells there are fewer folds, at least 2."""
 
 
 def make_predictor(name: str, space: Space, pool: np.ndarray, *, order: Order = "easy", seed: int = 0) -> Scores:
-    """Make a predictor; what needs no label, the pretraining, is done once.
+    """Make a predictor, which can be fitted several times; its pretraining, which needs no values, is done once here.
 
     Args:
         name: one of `PREDICTORS`.
-        space: the cells.
-        pool: `(N, S)` cells to pretrain on; no value of them is known.
-        order: that of the pretraining.
-        seed: decides all that is drawn.
+        space: the space of the cells.
+        pool: `(N, S)` cells to pretrain on; their values are not used.
+        order: order of the pretraining, see `salign.search.predictor.Order`.
+        seed: decides everything that is drawn.
     """
     choice("name", name, PREDICTORS)
     if name == "gin":
@@ -66,12 +67,12 @@ def _graph_network(space: Space, pool: np.ndarray, order: Order, seed: int) -> S
 
 
 def one_hot_cells(cells: np.ndarray, space: Space) -> np.ndarray:
-    """`(n, S) -> (n, D)`: for each slot a one where its operation stands."""
+    """Encode cells `(n, S)` as `(n, D)` zeros and ones: for each slot, a one stands for its operation."""
     return np.concatenate([np.eye(len(names))[cells[:, slot]] for slot, names in enumerate(space.slots)], 1)
 
 
 def kendall(scores: np.ndarray, values: np.ndarray) -> float:
-    """Kendall's tau-b of `(m,)` scores and values in [-1, 1]; 0 where one of them is constant."""
+    """Return Kendall's tau-b of `(m,)` scores and values, in [-1, 1]; 0 if the scores or the values are constant."""
     from scipy.stats import kendalltau
 
     tau = float(kendalltau(scores, values).statistic)
@@ -79,30 +80,30 @@ def kendall(scores: np.ndarray, values: np.ndarray) -> float:
 
 
 def count_folds(cells: int) -> int:
-    """In how many folds `cross_validate` divides so many cells."""
+    """Return the number of folds into which `cross_validate` divides this number of cells."""
     return max(2, min(FOLDS, cells // FEWEST_IN_FOLD))
 
 
 def spread_of_guess(cells: int, folds: int = 1) -> float:
-    """Half of the interval around 0 in which Kendall's tau of a guess lies with a probability of 95 %.
+    """Return the half width of the interval around 0 in which Kendall's tau of a guess lies with a probability of 95 %.
 
-    Without ties the variance of the tau of `m` pairs of numbers that know nothing of each other is `2 (2 m + 5) / (9 m
-    (m - 1))` (Kendall 1938); a mean over folds divides it by their number.
+    Without ties, the variance of the tau of `m` pairs of independent numbers is `2 (2 m + 5) / (9 m (m - 1))` (Kendall
+    1938). The variance of a mean over folds is this variance divided by the number of folds.
 
     Args:
-        cells: how many were ranked, in all folds together; two per fold at least.
-        folds: tau is the mean over so many of equal size.
+        cells: number of ranked cells in all folds together, at least two per fold.
+        folds: number of folds of equal size over which the mean of tau is taken.
     """
     m = cells / folds
     return 1.96 * math.sqrt(2 * (2 * m + 5) / (9 * m * (m - 1)) / folds)
 
 
 def cross_validate(scores: Scores, cells: np.ndarray, values: np.ndarray, *, seed: int = 0) -> tuple[np.ndarray, float]:
-    """Predict each measured cell by a predictor that was fitted without it, in `FOLDS` folds.
+    """Predict each measured cell by a predictor that was fitted without it, in as many folds as `count_folds` says.
 
     Returns:
-        `(n,)` scores of all cells, and the mean over the folds of Kendall's tau within each: scores of different folds
-        come from different fits.
+        `(n,)` scores of all cells, and the mean over the folds of Kendall's tau within each fold. Tau is taken within
+        folds, because the scores of different folds come from different fits.
     """
     folds = np.random.default_rng(seed).permutation(len(cells)) % count_folds(len(cells))
     predicted, taus = np.zeros(len(cells)), []
@@ -116,19 +117,19 @@ def cross_validate(scores: Scores, cells: np.ndarray, values: np.ndarray, *, see
 def rank_cells(
     space: Space, cells: np.ndarray, values: np.ndarray, pool: np.ndarray, *, order: Order = "easy", seed: int = 0
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Fit every predictor to measured cells and score all of a pool.
+    """Fit every predictor to the measured cells, and score all cells of a pool.
 
     Args:
-        space: the cells.
+        space: the space of the cells.
         cells: `(n, S)` measured cells.
-        values: `(n,)`, the higher the better.
+        values: `(n,)` values of the measured cells, the higher the better.
         pool: `(N, S)` all cells.
         order: see `salign.search.predictor.Order`.
-        seed: decides all that is drawn.
+        seed: decides everything that is drawn.
 
     Returns:
-        A row per predictor: `predictor`, and `tau`, from `cross_validate`. And a column of scores per predictor, a row
-        per cell of the pool.
+        Two tables. The first has a row per predictor, with the columns `predictor` and `tau` (from `cross_validate`; 0
+        for the guess). The second has a row per cell of the pool, with a column of scores per predictor.
     """
     taus, scored = [], {}
     for name in PREDICTORS:
@@ -139,7 +140,7 @@ def rank_cells(
 
 
 def say_whether_better(taus: pd.DataFrame, column: str = "tau") -> str:
-    """One sentence: whether the graph network ranks better than ridge regression, a forest and a guess."""
+    """Say whether the graph network ranks better than ridge regression, a random forest and a guess."""
     tau = taus.set_index("predictor")[column]
     better = [name for name in PREDICTORS[1:] if tau[name] >= tau["gin"]]
     listed = ", ".join(f"{name} {tau[name]:.2f}" for name in PREDICTORS)

@@ -1,4 +1,4 @@
-"""What is written of a search: a table of ranked cells, and a page with predicted against measured values."""
+"""The files that a search writes: a table of ranked cells, and a page with predicted against measured values."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from salign.pages.sheet import Block, Plots, Section, Table, Text, write_sheet
 
 SHOWN = 20
 LONGEST = 60
-"""Letters of a cell in words that the page has room for."""
+"""Most letters of a cell in words for which the page has room."""
 
 
 def write_ranking(folder: Path, ranking: pd.DataFrame) -> Path:
-    """Write `ranking.csv`, the best first: columns rank, code, cell, measured, predicted, and those that there are."""
+    """Write the ranking of cells, best first, to `ranking.csv`; for its columns see `salign.search.table.Ranked`."""
     return write_table(for_spreadsheets(ranking), folder / "ranking.csv")
 
 
@@ -33,20 +33,20 @@ def write_search_page(
     """Write `page.html`.
 
     Args:
-        folder: where it goes.
-        title: heading.
-        sentences: what came out.
+        folder: folder of the page.
+        title: heading of the page.
+        sentences: the results in words.
         ranking: see `write_ranking`.
-        taus: a row per predictor.
-        points: name -> predicted scores and measured values, `(m,)` each.
-        target: what was measured.
+        taus: Kendall's tau, a row per predictor.
+        points: name of a predictor -> predicted scores and measured values, `(m,)` each.
+        target: name of what was measured.
     """
     clouds = [Cloud(name, x, y) for name, (x, y) in points.items()]
     picture = scatter(
         clouds, looks(list(points)), ("predicted rank score", target), title="Predicted and measured", name="predicted"
     )
     top = ranking.head(SHOWN).round(4)
-    if top["cell"].str.len().max() > LONGEST:  # its code says the same
+    if top["cell"].str.len().max() > LONGEST:  # the column code says the same
         top = top.drop(columns="cell")
     blocks: list[Block] = [
         Text(sentences),

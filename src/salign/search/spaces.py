@@ -1,4 +1,4 @@
-"""Spaces of architectures: slots, the operations that may stand in them, and which slot feeds which."""
+"""Spaces of architectures: slots, the operations that may stand in them, and the links between slots."""
 
 from __future__ import annotations
 
@@ -18,31 +18,34 @@ from salign.errors import SalignError, one_of
 from salign.readers import read_yaml
 
 CODE = "code"
-"""Column of a table with a cell: one digit per slot."""
+"""Column of a table that holds the cells, with one digit per slot."""
 MOST_CANDIDATES = 100_000
 FEWEST = 10
-"""Fewer measured cells say nothing about a predictor."""
+"""Fewest measured cells of a search; fewer cells than this say nothing about a predictor."""
 
 
 @dataclass(frozen=True)
 class Space:
-    """Cells are rows of numbers: which of its operations stands in each slot."""
+    """A space of cells. A cell is a row of numbers, which say which of its operations stands in each slot."""
 
     name: str
     slots: tuple[tuple[str, ...], ...]
     """The operations of each slot."""
     links: tuple[tuple[int, int], ...]
-    """Slot a feeds slot b. A slot that nothing feeds is fed by the input, one that feeds nothing feeds the output."""
+    """Pairs (a, b) of slots, of which a feeds b.
+
+    A slot that no slot feeds is fed by the input, and a slot that feeds no slot feeds the output.
+    """
     keys: tuple[str, ...] = ()
-    """The recipe key that each slot sets, in a space of one's own."""
+    """The recipe key that each slot sets, in a user's own space; empty in a known space."""
 
     @property
     def size(self) -> int:
-        """How many cells there are."""
+        """The number of cells."""
         return int(np.prod([len(operations) for operations in self.slots]))
 
     def adjacency(self) -> np.ndarray:
-        """`(S + 2, S + 2)` float32, symmetric: who is linked with whom; the input and the output stand last."""
+        """Return the symmetric adjacency matrix of the slots, `(S + 2, S + 2)` float32; input and output stand last."""
         count = len(self.slots)
         sources, sinks = {a for a, _ in self.links}, {b for _, b in self.links}
         ends = [(count, slot) for slot in range(count) if slot not in sinks]
@@ -53,17 +56,17 @@ class Space:
         return matrix
 
     def cells(self) -> np.ndarray:
-        """`(M, S)` int64: every cell of the space.
+        """Return every cell of the space, `(M, S)` int64.
 
         Raises:
-            SalignError: there are more than `MOST_CANDIDATES`.
+            SalignError: there are more than `MOST_CANDIDATES` cells.
         """
         if self.size > MOST_CANDIDATES:
             raise SalignError(f"space {self.name}: {self.size:,} candidates; expected at most {MOST_CANDIDATES:,}.")
         return np.array(list(itertools.product(*(range(len(operations)) for operations in self.slots))), np.int64)
 
     def describe(self, cell: Sequence[int]) -> str:
-        """The operations of a cell in words."""
+        """Return the operations of a cell in words."""
         words = [operations[k] for operations, k in zip(self.slots, cell, strict=True)]
         if not self.keys:
             return " ".join(words)
@@ -71,7 +74,10 @@ class Space:
 
 
 def _cell_of_201() -> tuple[tuple[int, int], ...]:
-    """The edges of NAS-Bench-201 in the order of its codes: an edge feeds those that begin where it ends."""
+    """Return the links between the edges of NAS-Bench-201, in the order of its codes.
+
+    An edge feeds the edges that begin at the node where it ends.
+    """
     edges = [(0, 1), (0, 2), (1, 2), (0, 3), (1, 3), (2, 3)]
     return tuple((a, b) for a, first in enumerate(edges) for b, second in enumerate(edges) if first[1] == second[0])
 
@@ -92,10 +98,11 @@ SPACES = {
 
 
 def read_space(name: str) -> Space:
-    """Look up a known space, or read one's own: a YAML file with recipe keys and lists of values.
+    """Return a known space, or read a user's own from a YAML file with recipe keys and lists of values.
 
     Raises:
-        SalignError: no such space or file, or a key without at least two different values.
+        SalignError: there is no such space or file, or the values of a key are not a list of two or more different
+            values.
     """
     if name in SPACES:
         return SPACES[name]
@@ -114,7 +121,7 @@ def read_space(name: str) -> Space:
 
 
 def values_of(path: str, cell: Sequence[int]) -> dict[str, Any]:
-    """The nested recipe values that a cell of a YAML space sets."""
+    """Return the nested recipe values that a cell of a YAML space sets."""
     values: dict[str, Any] = {}
     for (key, choices), k in zip(read_yaml(path).items(), cell, strict=True):
         *above, last = str(key).split(".")
@@ -126,14 +133,16 @@ def values_of(path: str, cell: Sequence[int]) -> dict[str, Any]:
 
 
 def read_cells(path: Path, space: Space, target: str) -> tuple[pd.DataFrame, np.ndarray, np.ndarray]:
-    """Read a table of cells with the columns `code` and `target`; a target may be empty, for cells not yet trained.
+    """Read a table of cells, with the column `code` and the column that `target` names.
+
+    A target may be empty, for a cell that is not trained yet.
 
     Returns:
         The table as text; `(N, S)` int64 cells; `(N,)` float64 targets, NaN where empty.
 
     Raises:
-        SalignError: a column is missing, a code has another length or an unknown operation or comes twice, or a target
-            is no number; every row is named.
+        SalignError: a column is missing, a code has another length, holds an unknown operation or comes twice, or a
+            target is not a finite number. The message names every such row.
     """
     table, wrong = read_table(path)
     faults = [Fault(*fault) for fault in (*wrong, *missing_columns(table, [CODE, target]))]

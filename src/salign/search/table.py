@@ -1,4 +1,4 @@
-"""Table in, table out: rank the cells of a benchmark, or those that somebody has not trained yet."""
+"""Rank the cells of a table: those of a benchmark, or those that somebody has not trained yet."""
 
 from __future__ import annotations
 
@@ -23,14 +23,20 @@ from salign.search.spaces import FEWEST, Space
 
 @dataclass(frozen=True)
 class Ranked:
-    """What came of a table."""
+    """The result of `rank_table`."""
 
     ranking: pd.DataFrame
-    """A row per cell, the best first: rank, code, cell, measured, predicted, used (whether its value was seen)."""
+    """A row per cell, best first, with the columns rank, code, cell, measured, predicted and used.
+
+    `used` says whether the predictor has seen the value of the cell.
+    """
     taus: pd.DataFrame
-    """A row per predictor: `tau` in cross-validation and, where cells with values were held out, `held_out`."""
+    """A row per predictor, with Kendall's tau in the columns `tau` (cross-validation) and `held_out`.
+
+    `held_out` is there only if cells with values were held out.
+    """
     points: dict[str, tuple[np.ndarray, np.ndarray]]
-    """Scores and values of cells that the predictor had not seen."""
+    """Name of the predictor -> scores and values of cells whose values it had not seen."""
     sentences: list[str]
 
 
@@ -45,17 +51,22 @@ def rank_table(
     order: Order = "easy",
     seed: int = 0,
 ) -> Ranked:
-    """Fit predictors to the measured cells, `budget` of them drawn if there are more, and rank all.
+    """Fit predictors to the measured cells, and rank all cells.
+
+    If more than `budget` cells are measured, `budget` of them are drawn, and the others are held out.
 
     Args:
-        space: the cells.
+        space: the space of the cells.
         codes: `N` names of the cells.
         cells: `(N, S)` int64.
         values: `(N,)`, the higher the better; NaN = not measured.
-        budget: most values that are seen; what is measured besides is held out.
-        predictor: the ranking is by this one.
+        budget: largest number of values that the predictors see.
+        predictor: the predictor by which cells are ranked.
         order: see `salign.search.predictor.Order`.
-        seed: decides all that is drawn.
+        seed: decides everything that is drawn.
+
+    Raises:
+        SalignError: `budget`, or the number of measured cells, is below `FEWEST`.
     """
     known = np.flatnonzero(np.isfinite(values))
     if len(known) < FEWEST or budget < FEWEST:

@@ -1,7 +1,7 @@
-"""Maps made by machines for the images that have none: by nets that learned from people, or by guided teachers.
+"""Maps that machines draw for images without a map: nets that learned from people, or guided teachers.
 
-What a machine made says so: the column `provenance` of the manifest names the model and the hash of its weights, and
-`confidence` how sure it was. Maps that people made are never touched.
+The manifest tells the maps of machines from those of people: its column `provenance` names the model and the hash of
+its weights, and `confidence` says how sure the model was. Maps that people made are never touched.
 """
 
 from __future__ import annotations
@@ -32,21 +32,21 @@ from salign.maps.files import write_map
 from salign.progress import Bar
 
 _WAITING = 64
-"""Maps that may wait to be written, so that memory does not grow where the disk is slow."""
+"""Number of maps that may wait to be written, so that memory does not grow if the disk is slow."""
 
 
 @dataclass(frozen=True)
 class AutoAnnotation:
-    """What `auto_annotate` made."""
+    """The result of `auto_annotate`."""
 
     manifest: Manifest
-    """All rows; those that had no map have one now, unless it was not sure enough."""
+    """All rows. The rows that had no map have one now, unless the maker was not sure enough of it."""
     drafts: Manifest | None
-    """The rows of maps that were not sure enough, least sure first; None if there are none."""
+    """The rows whose maps the maker was not sure enough of, least sure first; None if there are none."""
     count: int
-    """Maps made."""
+    """Number of maps made."""
     sureness: np.ndarray
-    """`(made,)` how sure the maker was of each, in the order of the rows."""
+    """`(count,)` how sure the maker was of each map, in [0, 1], in the order of the rows."""
 
 
 def auto_annotate(
@@ -61,22 +61,24 @@ def auto_annotate(
     device: str = "cpu",
     progress: bool = False,
 ) -> AutoAnnotation:
-    """Mark every image that has no map, at constant memory and about the rate of the bare forward pass.
+    """Draw a map for every image that has none, in constant memory and at about the rate of the bare forward pass.
 
     Args:
-        manifest: its maps are kept; only empty cells are filled.
-        maker: marks the images.
-        out: new folder for the maps, inside of the manifest's root.
-        splits: mark these only; None = all. Give the training splits: nobody should be measured against a machine.
-        below: maps less sure than this are kept apart as drafts for people, and fill no cell.
-        batch_size: images at a time.
-        workers: processes that read images.
-        device: where the maker computes.
-        progress: show a bar.
+        manifest: the images. Their maps are kept; only empty cells are filled.
+        maker: the machine annotator that draws the maps.
+        out: new folder for the maps, inside the manifest's root.
+        splits: draw for images of these splits only; None = all. Name the training splits, because no model should be
+            measured against the maps of a machine.
+        below: maps of which the maker is less sure than this, in [0, 1], are kept apart as drafts for people, and fill
+            no cell.
+        batch_size: number of images at a time.
+        workers: number of processes that read images, or "auto".
+        device: device on which the maker computes.
+        progress: whether to show a progress bar.
 
     Raises:
-        SalignError: nothing to mark, the folder is not inside of the root or not empty, an image cannot be read, a
-            device that is not here, or a number that cannot be.
+        SalignError: there is nothing to mark, the folder is not inside the root or not empty, an image cannot be read,
+            the device is not available, or a number is out of its range.
     """
     checks.device("device", device)
     checks.number("below", below, "[0, 1]")
@@ -91,13 +93,13 @@ def auto_annotate(
 def fill_cells(
     manifest: Manifest, positions: np.ndarray, drawings: pd.DataFrame, *, below: float = 0.0
 ) -> AutoAnnotation:
-    """Give rows the maps that were drawn for them.
+    """Fill the cells of rows with the maps that were drawn for them.
 
     Args:
         manifest: all rows.
-        positions: those of the rows that were marked.
-        drawings: what `draw_maps` gave for them.
-        below: maps less sure than this are kept apart as drafts, and fill no cell.
+        positions: positions of the rows for which maps were drawn.
+        drawings: the result of `draw_maps` for these rows.
+        below: maps of which the maker is less sure than this are kept apart as drafts, and fill no cell.
     """
     names = [Path(path).relative_to(manifest.root).as_posix() for path in drawings["saliency"]]
     filled = _filled(manifest, positions, drawings.assign(saliency=names))
@@ -124,10 +126,10 @@ def draw_maps(
     device: str = "cpu",
     progress: bool = False,
 ) -> pd.DataFrame:
-    """Mark every row and write the maps into `out`, at constant memory; see `auto_annotate`.
+    """Draw a map for every row and write the maps into `out`, in constant memory; see `auto_annotate`.
 
     Returns:
-        Columns saliency (path of the map), provenance and confidence, in the order of the rows.
+        A row per map, in the order of the rows, with the columns saliency (path of the map), provenance and confidence.
     """
     dataset = SaliencyDataset(rows, rows.classes, build_transform(maker.image_size))
     known = torch.tensor([maker.classes.index(name) if name in maker.classes else -1 for name in rows.classes])
@@ -140,7 +142,7 @@ def draw_maps(
                 path = out / _file_name(rows, position)
                 names.append(str(path))
                 waiting.append(pool.submit(_write, path, values, rows.image_path(position), max(maker.image_size)))
-            confidences += [round(value, 4) for value in confidence.tolist()]  # as the manifest says it
+            confidences += [round(value, 4) for value in confidence.tolist()]  # as in the manifest
             while len(waiting) > _WAITING:
                 waiting.pop(0).result()
             bar.advance(len(batch.labels))
@@ -155,15 +157,16 @@ def _file_name(rows: Manifest, position: int) -> str:
 
 
 def _write(path: Path, values: Tensor, image: Path, longest: int) -> None:
-    """Write a map in the shape of its image."""
+    """Write a map in the aspect ratio of its image."""
     write_map(path, resize(values[None], shape_for(image_size(image), longest))[0])
 
 
 def shape_for(image: tuple[int, int], longest: int) -> tuple[int, int]:
-    """(H, W) of a map for an image of (H, W): its shape at the size the maker saw, which is all that the map can know.
+    """Return the (H, W) of a map for an image of (H, W): the image's aspect ratio at the size that the maker saw.
 
-    The longer side has `longest` pixels, or as many more, up to twice, as it takes to change the shape by less than
-    half a percent in rounding the other; the image's own size where that does not do or the image is smaller.
+    A larger map would hold no more detail. The longer side has `longest` pixels. It gets more pixels, up to twice as
+    many, until rounding the shorter side changes the aspect ratio by less than half a percent. If no such size is
+    found, or the image is smaller, the map gets the image's own size.
     """
     for side in range(longest, min(2 * longest, max(image))):
         scale = side / max(image)
@@ -174,7 +177,7 @@ def shape_for(image: tuple[int, int], longest: int) -> tuple[int, int]:
 
 
 def _filled(manifest: Manifest, positions: np.ndarray, maps: pd.DataFrame) -> Manifest:
-    """The manifest with the cells of what was made, at these positions."""
+    """Return the manifest with the cells of the new maps filled in at these positions."""
     table, text = manifest.table, manifest.table["saliency"].dtype
     here = np.zeros(len(table), dtype=bool)
     here[positions] = True

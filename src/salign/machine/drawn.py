@@ -1,4 +1,4 @@
-"""Maps that a run draws for the images of another: made once, and kept beside the run that made them."""
+"""Maps that a run draws for the images of another run: drawn once, and kept in the folder of the run that drew them."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from salign.machine.options import unknown_classes
 from salign.readers import known_digest, read_csv
 
 FOLDER = "maps"
-"""Folder of a run that the maps it drew lie in."""
+"""Folder inside a run's folder with the maps that the run drew."""
 _TABLE = "maps.csv"
 
 
@@ -41,22 +41,23 @@ def with_drawn_maps(
     device: str = "auto",
     progress: bool = False,
 ) -> Manifest:
-    """The rows with maps that a machine drew; those drawn before for the same images are taken again.
+    """Return the rows with maps that a machine drew; maps drawn before for the same images are used again.
 
     Args:
-        rows: with the maps of people that are kept.
-        runs: finished runs of nets that draw maps, or of classifiers; the mean of several is taken.
-        images: "rest" draws for rows without a map, "all" for every row, and people's maps are left out.
-        label: draw for rows of this class alone; None = all.
+        rows: the images, with the maps of people that may be kept.
+        runs: folders of finished runs of nets that draw maps, or of classifiers; the mean map of several runs is taken.
+        images: "rest" draws for rows without a map, and keeps the other maps; "all" draws for every row, and drops all
+            maps that the rows had.
+        label: draw only for rows of this class; None = all.
         method: how a classifier marks its evidence; see `TeacherMaker`.
-        of: whose evidence it marks; see `TeacherMaker`.
+        of: the class whose evidence a classifier marks; see `TeacherMaker`.
         masks: number of masks of RISE.
-        seed: decides RISE's masks.
-        device: "auto" and "cuda" draw on CUDA where it is there; anything else draws on the CPU.
-        progress: show a bar.
+        seed: seed of the masks of RISE.
+        device: "auto" and "cuda" draw on CUDA if it is available; anything else draws on the CPU.
+        progress: whether to show a progress bar.
 
     Raises:
-        SalignError: a run that cannot draw, or an image that cannot be read.
+        SalignError: a run cannot draw maps, or an image cannot be read.
     """
     table, text = rows.table, rows.table["saliency"].dtype
     missing = table["saliency"].isna() if images == "rest" else pd.Series(True, index=table.index)
@@ -81,7 +82,10 @@ def with_drawn_maps(
 
 
 def _drawn(rows: Manifest, runs: list[Path], options: dict[str, Any], device: str, progress: bool) -> pd.DataFrame:
-    """The maps of these rows, from the folder that holds them or drawn into it; another process at it is waited for."""
+    """Return the maps of these rows, read from the folder that holds them or, if there is none, drawn into it.
+
+    If another process is drawing the same maps, this one waits for it.
+    """
     maker = maker_of_runs(runs, **options, device=device)
     unknown_classes(rows, maker.classes, options["of"])
     content = {
@@ -95,7 +99,7 @@ def _drawn(rows: Manifest, runs: list[Path], options: dict[str, Any], device: st
     folder.parent.mkdir(parents=True, exist_ok=True)
     with FileLock(folder.with_name(f".{key}.lock")):
         if not (folder / _TABLE).exists():
-            shutil.rmtree(folder, ignore_errors=True)  # of a run that was stopped
+            shutil.rmtree(folder, ignore_errors=True)  # left by a process that was stopped
             maps = draw_maps(rows, maker, folder, device=device, progress=progress)
             maps["saliency"] = [Path(path).name for path in maps["saliency"]]
             replace_csv(folder / _TABLE, maps)

@@ -21,19 +21,20 @@ _BATCH = 50
 def wrong_answers(
     rows: Manifest, run: Path | str, *, device: str = "auto", progress: bool = False
 ) -> NDArray[np.bool_]:
-    """Ask a finished run about every image.
+    """Return which images a finished run answers wrong.
 
     Args:
-        rows: images of its classes.
+        rows: the images, with labels that are classes of the run.
         run: the folder of a finished run of a classifier.
-        device: "auto" and "cuda" compute on CUDA where it is there; anything else on the CPU.
-        progress: show a bar.
+        device: "auto" and "cuda" compute on CUDA if it is available; anything else computes on the CPU.
+        progress: whether to show a progress bar.
 
     Returns:
-        `(N,)`: whether the most probable class is another one than the label; of several labels, whether any is wrong.
+        `(N,)` bool: whether the most probable class is not the label. If images may have several labels: whether the
+        answer about any class is wrong.
 
     Raises:
-        SalignError: there is no classifier, a label is none of its classes, or an image cannot be read.
+        SalignError: the folder holds no classifier, a label is none of its classes, or an image cannot be read.
     """
     model = load(run).to("cuda" if device in ("auto", "cuda") and torch.cuda.is_available() else "cpu")
     dataset = SaliencyDataset(rows, model.classes, build_transform(model.image_size))

@@ -1,4 +1,4 @@
-"""Machine annotators: nets that learned from people, guided teachers that explain their answer, and several of them."""
+"""Machine annotators: nets that learned from people, guided teachers that explain their answers, and ensembles."""
 
 from __future__ import annotations
 
@@ -25,30 +25,33 @@ from salign.readers import file_digest
 
 
 class Maker(Protocol):
-    """Something that marks images."""
+    """A machine annotator, which draws maps of images."""
 
     name: str
-    """`model:<what>@<hash>`."""
+    """The provenance of its maps: `model:<what>@<hash>`."""
     image_size: tuple[int, int]
-    """(H, W) it takes."""
+    """(H, W) of the images that it takes."""
     classes: Sequence[str]
-    """Class names it knows; empty where it needs none."""
+    """Names of the classes that it knows; empty if it needs none."""
 
     def __call__(self, images: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
-        """Mark a batch.
+        """Draw the maps of a batch.
 
         Args:
             images: `(B, 3, H, W)` in [0, 1].
-            labels: `(B,)` int64 in `classes`, -1 where unknown.
+            labels: `(B,)` int64 positions in `classes`, -1 where unknown.
 
         Returns:
-            Maps `(B, h, w)` in [0, 1], and how sure it is of each `(B,)` in [0, 1].
+            Maps `(B, h, w)` in [0, 1], and how sure the maker is of each map, `(B,)` in [0, 1].
         """
         ...
 
 
 class NetMaker:
-    """A net that learned from people. How sure: the mean of its map, weighted by the map itself."""
+    """A net that learned from people.
+
+    How sure it is of a map is the mean of the map, weighted by the map itself.
+    """
 
     classes: Sequence[str] = ()
 
@@ -56,17 +59,17 @@ class NetMaker:
         self.net, self.name, self.image_size = net.eval(), name, net.image_size
 
     def __call__(self, images: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
-        """Predict maps; labels are not used."""
+        """Predict the maps of a batch; the labels are not used."""
         maps = self.net.predict(images)
         mass = maps.sum((1, 2))
         return maps, maps.square().sum((1, 2)) / mass.clamp(min=torch.finfo(mass.dtype).tiny)
 
 
 class TeacherMaker:
-    """A guided classifier (Teaching AI to Teach, arXiv 2306.05527): its map of the class, scaled to [0, 1].
+    """A guided classifier that explains its answer (Teaching AI to Teach, arXiv 2306.05527).
 
-    The class is that of the label where `of` is "true" and the label is known, else the predicted one. How sure: the
-    probability of that class.
+    It draws its map of one class, scaled to [0, 1]. The class is that of the label if `of` is "true" and the label is
+    known, otherwise the predicted class. How sure it is of the map is the probability of that class.
 
     Args:
         classifier: the teacher.
@@ -74,10 +77,10 @@ class TeacherMaker:
         method: "cam", "grad_cam" or "rise".
         of: "true" or "predicted".
         masks: number of masks of RISE.
-        seed: decides RISE's masks.
+        seed: seed of the masks of RISE.
 
     Raises:
-        SalignError: no such method or class, or a number of masks or a seed that cannot be.
+        SalignError: `method` or `of` is unknown, or the number of masks or the seed is out of its range.
     """
 
     def __init__(
@@ -94,7 +97,7 @@ class TeacherMaker:
 
     @torch.no_grad()
     def __call__(self, images: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
-        """Explain one class of every image; CAMs cost the one forward pass that answers."""
+        """Explain one class of every image; CAMs take no more than the one forward pass that gives the answer."""
         output = self.classifier(images)
         probabilities = output.logits.float().softmax(1)
         classes = probabilities.argmax(1)
@@ -111,7 +114,10 @@ class TeacherMaker:
 
 
 class Ensemble:
-    """Several makers: the mean of their maps. How sure: the mean correlation between two members' maps, at least 0."""
+    """Several makers, of whose maps it takes the mean.
+
+    How sure it is of a map is the mean correlation between the maps of two members, at least 0.
+    """
 
     def __init__(self, makers: Sequence[Maker]) -> None:
         sizes = {maker.image_size for maker in makers}
@@ -125,7 +131,7 @@ class Ensemble:
         self.name = provenance_of(maker.name for maker in makers)
 
     def __call__(self, images: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
-        """Ask all members."""
+        """Draw the maps of all members and average them."""
         maps = torch.stack([resize(maker(images, labels)[0], self.image_size) for maker in self.makers])
         pairs = [pearson(first, two).nan_to_num(0.0) for first, two in combinations(maps, 2)]
         return maps.mean(0), torch.stack(pairs).mean(0).clamp(min=0).float()
@@ -134,19 +140,22 @@ class Ensemble:
 def maker_of(
     run: Path | str, *, method: str = "cam", of: str = "true", masks: int = 1000, seed: int = 0, device: str = "cpu"
 ) -> Maker:
-    """What a run folder can mark with: the net of `salign saliency train`, or the classifier of `salign train`.
+    """Return the maker in a run's folder: the net of `salign saliency train`, or the classifier of `salign train`.
+
+    A net uses none of the options `method`, `of`, `masks` and `seed`; for a classifier they are those of
+    `TeacherMaker`.
 
     Args:
         run: the folder.
-        method: how a classifier says where, as for `TeacherMaker`; a net needs none of these options.
-        of: whose evidence it marks.
+        method: how a classifier marks its evidence.
+        of: the class whose evidence it marks.
         masks: number of masks of RISE.
-        seed: decides RISE's masks.
-        device: where it computes.
+        seed: seed of the masks of RISE.
+        device: device on which the maker computes.
 
     Raises:
-        SalignError: neither is there, a classifier of images that may have several labels, a device that is not here,
-            or an option that cannot be.
+        SalignError: the folder holds neither a net nor a classifier, the classifier is for images that may have several
+            labels, the device is not available, or an option is not valid.
     """
     checks.device("device", device)
     folder = Path(run)
@@ -159,14 +168,14 @@ def maker_of(
 
 
 def maker_of_runs(runs: Sequence[Path | str], **options: Any) -> Maker:
-    """What one run marks with, or several together.
+    """Return the maker of one run, or the ensemble of several runs.
 
     Args:
-        runs: their folders.
-        options: those of `maker_of`.
+        runs: the folders of the runs.
+        options: the options of `maker_of`.
 
     Raises:
-        SalignError: as `maker_of`, or they cannot be an ensemble.
+        SalignError: `maker_of` refuses a run, or the makers cannot form an ensemble.
     """
     makers = [maker_of(run, **options) for run in runs]
     return makers[0] if len(makers) == 1 else Ensemble(makers)

@@ -1,4 +1,4 @@
-"""What can be asked of a machine annotator, and whether it can be done; torch is not needed to know it."""
+"""What can be asked of a machine annotator, and checks of whether it can be done; they need no torch."""
 
 from __future__ import annotations
 
@@ -13,22 +13,23 @@ from salign.files import check_output
 from salign.models.config import CLASSIFIER, NET, describe_model, describe_net, description_file
 
 METHODS = ("cam", "grad_cam", "rise")
-"""How a classifier says where."""
+"""How a classifier can mark its evidence."""
 CLASSES = ("true", "predicted")
-"""Whose evidence a classifier marks: that for the class of the label, or for the class that it takes an image for."""
+"""The class whose evidence a classifier marks: that of the label, or that which it predicts."""
 
 
 def check_maker(run: Path | str) -> str:
-    """Refuse a folder that holds nothing that can mark images.
+    """Check that a folder holds a run that can mark images.
 
     Args:
-        run: the run of a net that draws maps, or of a classifier.
+        run: the folder of a run of a net that draws maps, or of a classifier.
 
     Returns:
-        The file that describes it: `saliency.json` of a net, else that of the classifier.
+        Name of the file that describes the model: `saliency.json` of a net, or the file of the classifier.
 
     Raises:
-        SalignError: neither is there, one is damaged, or images may have several labels.
+        SalignError: the folder holds neither a net nor a classifier, the description of the model is damaged, or the
+            images of the classifier may have several labels.
     """
     folder = Path(run)
     if (folder / NET).is_file():
@@ -47,15 +48,17 @@ def check_maker(run: Path | str) -> str:
 
 
 def unknown_classes(rows: Manifest, classes: Sequence[str], of: str) -> list[str]:
-    """The classes of images that a classifier does not know: it marks these by the class that it takes them for.
+    """Return the classes of the images that a classifier does not know.
+
+    In the images of these classes, it marks the evidence for the class that it predicts.
 
     Args:
         rows: the images.
-        classes: those that it knows; none = it marks without classes.
+        classes: the classes that the classifier knows; empty if it marks without classes.
         of: see `CLASSES`.
 
     Raises:
-        SalignError: it is to mark by the label and knows none of the labels.
+        SalignError: the classifier is to mark the evidence for the label, but knows none of the labels.
     """
     if not classes or of != "true" or not rows.classes:
         return []
@@ -73,17 +76,17 @@ def unknown_classes(rows: Manifest, classes: Sequence[str], of: str) -> list[str
 def rows_to_mark(
     manifest: Manifest, out: Path, splits: Sequence[str] | None = None, *, begun: bool = False
 ) -> np.ndarray:
-    """Positions of the rows without a map.
+    """Return the positions of the rows without a map.
 
     Args:
         manifest: the images.
         out: new folder for their maps.
-        splits: only rows of these; None = all.
-        begun: some of the maps lie there already.
+        splits: only rows of these splits; None = all.
+        begun: whether some of the maps may lie in the folder already.
 
     Raises:
-        SalignError: the folder is not inside of the root, cannot be written to or is not empty, a split does not occur,
-            or every row has a map.
+        SalignError: the folder is not inside the manifest's root, cannot be written to, or is not empty although
+            `begun` is False; a split does not occur; or every row has a map.
     """
     out = out.resolve()
     if not out.is_relative_to(manifest.root):
@@ -93,7 +96,7 @@ def rows_to_mark(
         raise SalignError(f"{out} is not empty; choose a new folder, so that no map is replaced.")
     empty = manifest.table["saliency"].isna()
     if splits is not None:
-        manifest.select(splits)  # refuses what does not occur
+        manifest.select(splits)  # raises if a split does not occur
         empty &= manifest.table["split"].isin(list(splits))
     positions = np.flatnonzero(empty.to_numpy(dtype=bool))
     if not len(positions):

@@ -368,10 +368,7 @@ class Collection:
         return {"from": draft.source, "answer": draft.answer, "shapes": shapes, "map": reference}
 
     def _outlines_now(self, image: str, column: str) -> list[dict[str, Any]]:
-        """Return polygons around the marked regions of a map of the manifest, in pixels of the image.
-
-        They are made from the files as they are now.
-        """
+        """Return polygons around what a map marks, in pixels of the image, from the files as they are now."""
         picture = self.catalog.pictures[image]
         return self._outlines(image, column, self.broken.state(picture.cells[column]), self.broken.state(picture.path))
 

@@ -102,7 +102,7 @@ class Study(Section):
     seed: int = 0
     """This number decides the order, the pairs, the arms and the splits of the export."""
     gold: dict[str, str] = {}
-    """For these image ids the right answer is known. In mode `pair` the id is that of either image of a pair, and the
+    """The right answer is known for these image ids. In mode `pair` the id is that of either image of a pair, and the
     answer is the class of that image."""
     gold_feedback: bool = False
     """The page says at once whether the answer to a gold image was right."""

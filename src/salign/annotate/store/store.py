@@ -292,10 +292,7 @@ class Store:
         return [_task(row) for row in connection.execute(query).mappings()]
 
     def serialise(self, connection: sa.Connection) -> None:
-        """Keep others from making tasks or annotators until this transaction ends.
-
-        In SQLite each writing transaction does so anyway.
-        """
+        """Keep others from making tasks or annotators until this transaction ends; in SQLite every writer does."""
         if not self._sqlite:
             connection.execute(sa.select(sa.func.pg_advisory_xact_lock(_LOCK)))
 
@@ -338,10 +335,7 @@ def _people(connection: sa.Connection) -> list[Person]:
 
 
 def _first_answers(connection: sa.Connection) -> dict[int, Revision]:
-    """Return the first answer to each gold task, by task id. It was given before any feedback.
-
-    Skips are passed over, since they get no feedback.
-    """
+    """Return the first answer to each gold task that is no skip, by task id. It was given before any feedback."""
     query = sa.select(REVISIONS).join(TASKS, REVISIONS.c.task == TASKS.c.id).where(TASKS.c.gold & ~REVISIONS.c.side)
     first: dict[int, Revision] = {}
     for row in connection.execute(query.order_by(REVISIONS.c.task, REVISIONS.c.number)).mappings():

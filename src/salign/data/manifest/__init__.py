@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from salign.index import lazy_index
 
 if TYPE_CHECKING:
+    from salign.data.manifest.faults import Fault as Fault, ManifestError as ManifestError
     from salign.data.manifest.provenance import (
         CONFIDENCE as CONFIDENCE,
         MACHINE as MACHINE,
@@ -18,9 +19,7 @@ if TYPE_CHECKING:
     from salign.data.manifest.table import (
         ANSWER as ANSWER,
         COLUMNS as COLUMNS,
-        Fault as Fault,
         Manifest as Manifest,
-        ManifestError as ManifestError,
     )
 
 lazy_index(__name__)

@@ -7,8 +7,9 @@ import posixpath
 import re
 import stat
 import unicodedata
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path, PurePosixPath, PureWindowsPath
+from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -18,6 +19,7 @@ from salign.class_names import names_in
 from salign.data.manifest.labels import sort_names, wrong_cells
 from salign.data.manifest.path_columns import different_files, doubtful, not_ascii
 from salign.data.manifest.shard_index import shard_faults
+from salign.errors import SalignError
 from salign.location import MEMBER, is_remote, url_text
 
 Found = tuple[int | None, str, str]
@@ -27,9 +29,43 @@ EMPTY = "the cell is empty"
 
 MOST_NAMES = 100_000
 _SHOWN = 5
+_LISTED = 50
 _NUMBER = re.compile(r"[+-]?\d{1,15}(\.\d*)?", re.ASCII)
 _AROUND = r"(?:^|/)\.{1,2}/|//"
 """Matches a part of a path (`./`, `../` or `//`) without which the path may be shorter and name the same file."""
+
+
+class Fault(NamedTuple):
+    """One thing that is wrong in a manifest."""
+
+    row: int | None
+    """Line of the CSV file (header = 1), or number of the record + 1 in a Parquet file; None if no single row is
+    wrong."""
+    column: str
+    message: str
+
+    def __str__(self) -> str:
+        return f"row {self.row}, {self.column}: {self.message}" if self.row else f"{self.column}: {self.message}"
+
+
+class ManifestError(SalignError):
+    """The error that reports everything that is wrong with a manifest at once."""
+
+    faults: tuple[Fault, ...] = ()
+
+    @classmethod
+    def of(cls, faults: Iterable[Fault], source: str, hint: str = "") -> ManifestError:
+        """Make an error whose message has the first 50 faults, by row, and the hint; `faults` holds all of them."""
+        ordered = tuple(sorted(faults, key=lambda fault: fault.row or 0))
+        lines = [f"{source}: {len(ordered)} fault{'s' if len(ordered) != 1 else ''}"]
+        lines += [f"  {fault}" for fault in ordered[:_LISTED]]
+        if len(ordered) > _LISTED:
+            lines.append(f"  and {len(ordered) - _LISTED} more")
+        if hint:
+            lines.append(hint)
+        error = cls("\n".join(lines))
+        error.faults = ordered
+        return error
 
 
 def missing_columns(table: pd.DataFrame, needed: Sequence[str]) -> list[Found]:

@@ -14,6 +14,8 @@ import pandas as pd
 from salign.data.manifest.faults import (
     EMPTY,
     NO_FILE,
+    Fault,
+    ManifestError,
     as_on_disk,
     cell_faults,
     look_alikes,
@@ -37,41 +39,6 @@ ANSWER = "answer"
 
 NO_SPLIT = "(none)"
 """The cell `split` of a row without a split, where this is allowed (`Manifest.read(..., unsplit=True)`)."""
-
-_SHOWN = 50
-
-
-class Fault(NamedTuple):
-    """One thing that is wrong in a manifest."""
-
-    row: int | None
-    """Line of the CSV file (header = 1), or number of the record + 1 in a Parquet file; None if no single row is
-    wrong."""
-    column: str
-    message: str
-
-    def __str__(self) -> str:
-        return f"row {self.row}, {self.column}: {self.message}" if self.row else f"{self.column}: {self.message}"
-
-
-class ManifestError(SalignError):
-    """The error that reports everything that is wrong with a manifest at once."""
-
-    faults: tuple[Fault, ...] = ()
-
-    @classmethod
-    def of(cls, faults: Iterable[Fault], source: str, hint: str = "") -> ManifestError:
-        """Make an error whose message has the first 50 faults, by row, and the hint; `faults` holds all of them."""
-        ordered = tuple(sorted(faults, key=lambda fault: fault.row or 0))
-        lines = [f"{source}: {len(ordered)} fault{'s' if len(ordered) != 1 else ''}"]
-        lines += [f"  {fault}" for fault in ordered[:_SHOWN]]
-        if len(ordered) > _SHOWN:
-            lines.append(f"  and {len(ordered) - _SHOWN} more")
-        if hint:
-            lines.append(hint)
-        error = cls("\n".join(lines))
-        error.faults = ordered
-        return error
 
 
 class Makers(NamedTuple):

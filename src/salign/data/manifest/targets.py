@@ -8,7 +8,8 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from salign.data.manifest.table import ANSWER, Fault, ManifestError
+from salign.data.manifest.faults import Fault, ManifestError
+from salign.data.manifest.table import ANSWER
 from salign.data.manifest.text_table import from_spreadsheet, read_table
 from salign.errors import SalignError
 

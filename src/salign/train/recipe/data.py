@@ -58,8 +58,8 @@ class DataRecipe(Section):
     }
 
     manifest: str
-    """This CSV or Parquet file lists the images. A relative path is searched beside the recipe, then in the working
-    folder."""
+    """The images are listed in this CSV or Parquet file. A relative path is searched beside the recipe, then in the
+    working folder."""
     root: str | None = None
     """The paths in the manifest are relative to this folder; null means the manifest's own root."""
     train: list[str] = ["train"]
@@ -93,8 +93,8 @@ class DataRecipe(Section):
     """This share of the annotated training images keeps its map, the same share in each class; null means all images, 0
     means none."""
     annotated_before_limit: bool = False
-    """With true, `annotated` draws among all training images, and `limit` draws after it. Which images keep their map
-    does not depend on `limit` then."""
+    """With true, `annotated` draws among all training images, and `limit` draws after it. The images that keep
+    their map do not depend on `limit` then."""
     annotated_val: float | None = Field(default=None, ge=0, le=1)
     """This share of the annotated validation images keeps its map; null means all. The best epoch of a net that draws
     maps is chosen with these maps, so that a study of few maps should have few of them, too."""

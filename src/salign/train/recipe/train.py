@@ -42,9 +42,9 @@ class TrainOptions(Section):
     statistics with this decay, such as 0.999; null takes the weights themselves. Snapshots of optimiser steps always
     have the weights themselves."""
     snapshots: list[int] | dict[Literal["even", "log", "steps"], Annotated[int, Field(ge=1)]] | None = None
-    """The run keeps the weights after these epochs, counted from 0. `{even: 10}` or `{log: 10}` choose ten epochs, the
-    last included, at even or at growing distances. `{steps: 10}` keeps the weights after ten optimiser steps instead,
-    at growing distances from step 0, the untrained network, to the last step."""
+    """The run keeps the weights after these epochs, counted from 0. These are ten epochs with `{even: 10}` or
+    `{log: 10}`, the last included, at even or at growing distances. `{steps: 10}` keeps the weights after ten
+    optimiser steps instead, at growing distances from step 0, the untrained network, to the last step."""
     device: Literal["auto", "cpu", "cuda", "mps"] = "auto"
     """`auto` takes CUDA, else MPS, else the CPU."""
     devices: int = Field(default=1, ge=1, le=MOST_WORKERS)
@@ -124,8 +124,8 @@ class TrainRecipe(TrainOptions):
     computed once."""
     collapse_patience: int | None = Field(default=None, ge=1)
     """Training stops with an error if for this many epochs in a row all validation images get the same answer, or the
-    cross-entropy of training is no lower than that of always answering the frequencies of the classes. Null never
-    stops."""
+    cross-entropy of training is no lower than that of always answering the frequencies of the classes. It
+    does not with null."""
 
 
 class SaliencyTrainRecipe(TrainOptions):

@@ -129,8 +129,8 @@ class Study(Section):
     lease_minutes: float = Field(default=60.0, gt=0)
     """An image that is not answered in this time may go to somebody else."""
     folders: Folders = "auto"
-    """Without a manifest, the folders above the images are read as this: `split/class`, `class`, `split` or `none`.
-    `auto` recognises which of them it is, see docs/annotate-server.md."""
+    """Without a manifest, the folders above the images are read as this: `split/class`, `class/split`, `class`, `split`
+    or `none`. `auto` recognises which of them it is, see docs/annotate-server.md."""
     export: Export = Export()
     """The section `export` says how annotations are exported."""
     limits: Limits = Limits()

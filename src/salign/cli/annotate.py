@@ -77,7 +77,9 @@ def annotate(
     ] = "127.0.0.1",
     folders: Annotated[
         str | None,
-        typer.Option(help="The folders above the images name split/class, class, split or none; salign looks itself."),
+        typer.Option(
+            help="The folders above the images name split/class, class/split, class, split or none; salign looks."
+        ),
     ] = None,
     public: Annotated[
         str | None,

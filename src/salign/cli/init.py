@@ -19,7 +19,10 @@ def init(
     folder: Annotated[Path, typer.Argument(help="Your images, in whatever layout; nothing in it is changed or moved.")],
     out: Annotated[Path | None, typer.Option(help="Where manifest and study go (default: FOLDER).")] = None,
     classes_from: Annotated[
-        str | None, typer.Option(help="The classes come from folders, a table, annotations or names.")
+        str | None,
+        typer.Option(
+            help="The classes come from folders, outer-folders, inner-folders, a table, annotations or names."
+        ),
     ] = None,
     label_column: Annotated[str | None, typer.Option(help="The column of a table that is the class.")] = None,
     maps: Annotated[
@@ -49,7 +52,7 @@ def init(
 ) -> None:
     """Look at a folder of images as you have it, and make ready a study: manifest, splits, maps, settings.
 
-    It understands a folder per class, folders of splits, a table with labels, masks beside the images or in a folder of
+    It understands a folder per class, folders of splits, a table with labels, masks beside the images or in folders of
     their own, COCO, LabelMe, CVAT, VIA, Label Studio, VOC, YOLO, tables of boxes or fixations, and DICOM. Where a
     folder can be understood in several ways it says so. Writes manifest.csv, study.yaml (recipe.yaml, if images have
     several labels) and, if there are marks, imported/.

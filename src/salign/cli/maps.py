@@ -64,8 +64,8 @@ def import_maps(
         typer.Option(
             help=(
                 "Where classes come from: annotations (their labels) or folders "
-                "(IMAGES/SPLIT/CLASS/image or IMAGES/CLASS/image). By default salign takes the "
-                "folders if there are such."
+                "(IMAGES/SPLIT/CLASS/image, IMAGES/CLASS/SPLIT/image or IMAGES/CLASS/image). "
+                "By default salign takes the folders if there are such."
             )
         ),
     ] = None,

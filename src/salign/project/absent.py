@@ -6,9 +6,9 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from salign.data.manifest import Manifest
+from salign.data.manifest.folder_layout import splits_by_role
 from salign.data.manifest.labels import by_name
 from salign.errors import SalignError
-from salign.project.roles import splits_by_role
 
 _SHOWN = 5
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 from salign.data.manifest.split import SHARES
 
-CLASSES_FROM = ("folders", "table", "annotations", "names")
+CLASSES_FROM = ("folders", "outer-folders", "inner-folders", "table", "annotations", "names")
 
 
 @dataclass(frozen=True)

@@ -40,7 +40,9 @@ def find_classes(
         _check_columns(look, choices.label_column)
     tables = [table for table in look.tables if table.labels or choices.label_column in table.rows]
     offered = {
-        "folders": bool(look.by_folder),
+        "folders": bool(look.by_folder) and not look.outer,
+        "outer-folders": bool(look.outer),
+        "inner-folders": bool(look.outer),
         "table": bool(tables),
         "annotations": any(mark.label or mark.image_labels for mark in marks),
         "names": bool(look.by_name),
@@ -63,8 +65,10 @@ def find_classes(
         return _table_labels(tables, choices, look)
     if chosen == "annotations":
         return "annotations", _annotated_labels(look, choices, marks, faults), False
-    if chosen == "folders":
-        return chosen, look.by_folder, False
+    if chosen == "outer-folders":
+        return "the outer folders", look.outer, False
+    if chosen in ("folders", "inner-folders"):
+        return chosen.replace("inner-", "the inner "), look.by_folder, False
     return "the beginnings of the names", look.by_name, False
 
 
@@ -121,6 +125,13 @@ def _annotated_labels(
 
 
 def _without_classes(look: Look, offered: Mapping[str, bool]) -> SalignError:
+    if look.outer:
+        outer, inner = (values_of(pd.Series(list(said.values()))) for said in (look.outer, look.by_folder))
+        return SalignError(
+            f"{look.folder}: folders lie in folders, and either may be the classes: {outer}, or within them {inner}. "
+            "Give --classes-from outer-folders, or --classes-from inner-folders; if the outer ones are splits, call "
+            "them train, val and test"
+        )
     names = Counter(look.by_name.values())
     hint = (
         f"The names begin with {', '.join(f'{name} ({count})' for name, count in names.items())}: if these are the "

@@ -14,7 +14,7 @@ from salign.annotations.formats.fields import check_separator
 from salign.annotations.formats.recognise import FOLDERS, SUFFIXES, recognise
 from salign.annotations.formats.yolo import NAMES
 from salign.annotations.match import IMAGE_FOLDERS, Images
-from salign.data.manifest.folder_layout import Layout, folder_layout
+from salign.data.manifest.folder_layout import Layout, folder_layout, splits_by_role
 from salign.data.manifest.image_files import OURS, image_files, no_image, stem
 from salign.data.manifest.text_table import header_of
 from salign.errors import SalignError
@@ -49,9 +49,11 @@ class Look:
     tables: Sequence[LabelTable]
     tools: Sequence[Tool]
     by_folder: Mapping[str, str]
-    """Image -> class, where its folders tell it."""
+    """Image -> class, where its folders tell it: the inner folder, where `outer` has another."""
     splits: Mapping[str, str]
     """Image -> split, where its folders tell it."""
+    outer: Mapping[str, str]
+    """Image -> outer folder, where folders of one name lie in several others and no name says which are classes."""
     by_name: Mapping[str, str]
     """Image -> the beginning of its name; empty unless all names end in a number and have 2 to 20 beginnings."""
     useless: Sequence[str]
@@ -124,9 +126,13 @@ def look(folder: Path) -> Look:
     images = [path for path in images if path not in named]
     maps = [pictured for pictured in maps if not named.issuperset(pictured.images)]
     by_folder, splits, stray = _said_by_folders(images)
+    outer: Mapping[str, str] = {}
+    if not any(splits_by_role(splits.values()).values()):
+        splits, outer = {}, splits
     if stray:
         useless.append(f"{len(stray)} images lie outside of the folders of the classes, first {stray[0]}")
-    return Look(folder, images, maps, put_together(tables), tools, by_folder, splits, _said_by_names(images), useless)
+    names = _said_by_names(images)
+    return Look(folder, images, maps, put_together(tables), tools, by_folder, splits, outer, names, useless)
 
 
 def _said_by_folders(images: Sequence[str]) -> tuple[dict[str, str], dict[str, str], list[str]]:

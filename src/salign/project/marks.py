@@ -35,8 +35,9 @@ def read_maps(folder: Path, maps: Maps) -> Marks:
     read = read_listed(folder, list(maps.images), notes, values="nonzero" if maps.nonzero else "grey")
     images = {stem(path): image for path, image in maps.images.items()}
     marks = [replace(mark, image=images[mark.image], source=None) for mark in read]
-    named = {"*": "beside the images, named NAME", "n": ""}.get(maps.kind[0], "in ") + maps.kind.removeprefix("*")
-    sentence = f"{len(maps.images)} masks {named}, of {len(set(maps.images.values()))} images"
+    beside = maps.kind.replace("*", "beside the images, named NAME", 1)
+    where = f"in {maps.kind}" if maps.kind.endswith("/") else beside
+    sentence = f"{len(maps.images)} masks {where}, of {len(set(maps.images.values()))} images"
     if maps.nonzero:
         sentence += "; they hold numbers or colours, so that all that is not black is taken as marked"
     return marks, notes.faults, "; ".join([sentence, *notes.remarks])

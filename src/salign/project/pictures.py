@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path, PurePosixPath
 from typing import NamedTuple
@@ -10,7 +11,8 @@ from typing import NamedTuple
 import numpy as np
 from PIL import Image
 
-from salign.annotations.match import Images
+from salign.annotations.match import IMAGE_FOLDERS, Images
+from salign.data.manifest.folder_layout import roles_in, without_split_word
 from salign.data.manifest.image_files import stem
 from salign.errors import SalignError
 from salign.readers import open_file
@@ -22,6 +24,8 @@ _WORDS = (
 """Words for maps, as the end of a file name or as the name of a folder (a regular expression)."""
 _BESIDE = re.compile(rf"(?P<image>.+?)(?P<word>[ _.-]+(?:{_WORDS}))(?:[ _.-]?\(?\d+\)?)?", re.I)
 _FOLDER = re.compile(rf"(?:{_WORDS})(?:[ _.-].*)?|.+[ _.-](?P<ends>{_WORDS})", re.I)
+_SAYING = re.compile(rf"(?:^|[ _.-]+)(?:{_WORDS}|{'|'.join(sorted(IMAGE_FOLDERS))})(?![^ _.-])[ _.-]*", re.I)
+"""The word in the name of a folder that says what lies in it."""
 _FORMATS = ("PNG", "JPEG", "TIFF", "BMP", "WEBP", "GIF")
 _SAMPLE = 4
 MOST_PIXELS = 25_000_000
@@ -31,7 +35,11 @@ _COLOURS = 40
 
 
 class Maps(NamedTuple):
-    """Pictures of one kind that are maps: all `*_mask` beside their images, or all in folders called `masks/`."""
+    """Pictures of one kind that are maps: all `*_mask` beside their images, or all in folders called `masks/`.
+
+    Folders whose names differ only by the word of a split are of one kind: `train_masks/` and `test_masks/` are
+    `*_masks/`.
+    """
 
     kind: str
     """The ending or the folder, such as `*_mask` or `masks/`; of maps that a table names, `named in TABLE`."""
@@ -59,11 +67,14 @@ def sort_pictures(folder: Path, paths: Iterable[str]) -> tuple[list[str], list[M
     Returns:
         Paths of the images, sorted; and the maps of each kind.
     """
-    within: dict[str, list[str]] = {}
+    within: dict[str, dict[str, str]] = {}
     plain: list[str] = []
     for path in sorted(paths):
-        called = next((part for part in PurePosixPath(path).parts[:-1] if _FOLDER.fullmatch(part)), None)
-        (plain if called is None else within.setdefault(f"{called}/", [])).append(path)
+        name = next((part for part in PurePosixPath(path).parts[:-1] if _FOLDER.fullmatch(part)), None)
+        if name is None:
+            plain.append(path)
+        else:
+            within.setdefault(without_split_word(name), {})[path] = name
     beside: dict[str, dict[str, str]] = {}
     by_stem = {stem(path): path for path in plain}
     for path in plain:
@@ -73,12 +84,14 @@ def sort_pictures(folder: Path, paths: Iterable[str]) -> tuple[list[str], list[M
     maps_beside = {path for pairs in beside.values() for path in pairs}
     images = [path for path in plain if path not in maps_beside]
     kinds = [named_maps(folder, kind, pairs) for kind, pairs in sorted(beside.items())]
-    for kind, members in sorted(within.items()):
-        pairs = _paired(images, members, kind) if images else {}
-        match = _FOLDER.fullmatch(kind.rstrip("/"))
-        sure = match is not None and match["ends"] is None
+    pictures = list(images)
+    for like, members in sorted(within.items()):
+        names = set(members.values())
+        pairs = _paired(pictures, members) if pictures else {}
+        sure = all(match["ends"] is None for name in names if (match := _FOLDER.fullmatch(name)))
         looks = _looks(folder, list(pairs))
         if 2 * len(pairs) >= len(members) and all(look.few or (sure and look.grey) for look in looks):
+            kind = f"{like if len(names) > 1 else next(iter(names))}/"
             kinds.append(named_maps(folder, kind, pairs, [path for path in members if path not in pairs]))
         else:
             images += members
@@ -90,20 +103,49 @@ def named_maps(folder: Path, kind: str, pairs: Mapping[str, str], lonely: Sequen
     return Maps(kind, pairs, lonely, any(look.nonzero for look in _looks(folder, list(pairs))))
 
 
-def _paired(images: Sequence[str], maps: Sequence[str], kind: str) -> dict[str, str]:
-    """Return map -> image for the pictures in folders called `kind`, where there is such an image."""
+def _paired(images: Sequence[str], maps: Mapping[str, str]) -> dict[str, str]:
+    """Return map -> image for the maps that have an image.
+
+    The image lies at the same place, but for the words that say what lies in a folder: `train_masks/cat/1.png` belongs
+    to `train_images/cat/1.jpg`. If no image lies there, the map is looked for by its name and its other folders, but
+    not in another split.
+
+    Args:
+        images: paths of all images.
+        maps: path of a map -> the folder on that path whose name says that maps lie in it.
+    """
     known, pairs = Images(images), {}
-    for path in maps:
-        parts = [part for part in path.split("/") if f"{part}/" != kind]
-        name = stem("/".join(parts))
+    same_place: defaultdict[str, list[str]] = defaultdict(list)
+    for image in images:
+        same_place[_place(stem(image))].append(image)
+    for path, folder in maps.items():
+        name = stem(path)
         match = _BESIDE.fullmatch(name)
-        for called in (name, *([match["image"]] if match else [])):
+        names = [name, *([match["image"]] if match else [])]
+        places = [same_place[_place(name)] for name in names if _place(name) in same_place]
+        if places and len(places[0]) == 1:
+            pairs[path] = places[0][0]
+            continue
+        for name in names:
             try:
-                pairs[path] = known.find(called)
-                break
+                image = known.find("/".join(part for part in name.split("/") if part != folder))
             except SalignError:
                 continue
+            if not (splits := _splits_of(path)) or not (others := _splits_of(image)) or splits & others:
+                pairs[path] = image
+            break
     return pairs
+
+
+def _place(name: str) -> str:
+    """A path without the words that say what lies in its folders, in small letters."""
+    *folders, last = name.split("/")
+    return "/".join([*filter(None, (_SAYING.sub("", part) for part in folders)), last]).casefold()
+
+
+def _splits_of(path: str) -> set[str]:
+    """Which splits the folders of a path name."""
+    return {role for part in path.split("/")[:-1] for role in roles_in(part)}
 
 
 class _Look(NamedTuple):

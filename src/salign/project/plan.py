@@ -13,6 +13,7 @@ import pandas as pd
 from salign.annotations.annotated import Annotated
 from salign.class_names import SEPARATOR, alike, names_in
 from salign.data.manifest import Fault, Manifest
+from salign.data.manifest.folder_layout import splits_by_role
 from salign.data.manifest.image_files import stem
 from salign.data.manifest.labels import NONE, by_name
 from salign.data.manifest.split import SHARES, divide, groups_of_rows, small_classes
@@ -25,10 +26,13 @@ from salign.project.classes import find_classes, values_of
 from salign.project.look import Look, Tool
 from salign.project.names import MANIFEST
 from salign.project.pictures import Maps, named_maps
-from salign.project.roles import splits_by_role
 from salign.project.tables import HOT, IMAGE
 
 GAZE = "fixations"
+FOLDER = "folder"
+"""Column of the outer folder of an image, where the inner one is its class."""
+_MANY_FOLDERS = 10
+"""From so many outer folders on, each is kept whole: they are then patients or visits, not two or three sites."""
 _SHOWN = 6
 
 
@@ -84,6 +88,10 @@ def make_plan(look: Look, choices: Choices) -> Plan:
     if missing := [path for path in look.images if path not in labels]:
         remarks.append(("left out", f"{len(missing)} images without a class, first {missing[0]}"))
     table = _rows(look, labels, source)
+    groups = [name for source_table in look.tables for name in source_table.groups if name in table]
+    if look.outer and labels is not look.outer and FOLDER not in table:
+        table[FOLDER] = table["path"].map(look.outer)
+        groups += _outer_folders(table[FOLDER], choices, remarks)
     manifest = Manifest.of(table, look.folder, MANIFEST, multi_label=several)
     remarks += [
         (
@@ -97,7 +105,6 @@ def make_plan(look: Look, choices: Choices) -> Plan:
         from salign.project.marks import check_marks
 
         marks = check_marks(manifest, look.images, marks, faults, remarks, leave_out=choices.leave_out)
-    groups = [name for table in look.tables for name in table.groups if name in manifest.table]
     manifest = _divided(manifest, groups, choices, remarks)
     used = [split for names in splits_by_role(manifest.splits).values() for split in names]
     remarks += [("few images", line) for line in small_classes(manifest, used)]
@@ -172,6 +179,14 @@ def _marks(look: Look, choices: Choices, remarks: list[tuple[str, str]]) -> tupl
         marks, faults, sentence = read_tools(look.folder, source, unlisted=choices.unlisted, sigma=sigma)
     remarks.append(("maps", sentence))
     return marks, faults
+
+
+def _outer_folders(folders: pd.Series, choices: Choices, remarks: list[tuple[str, str]]) -> list[str]:
+    """What is said of the outer folders, and the column by which images stay together, if they are many."""
+    many = folders.nunique() >= _MANY_FOLDERS and not choices.group
+    stay = "images of one folder stay together" if many else f"--group {FOLDER} keeps each in one split"
+    remarks.append((FOLDER + "s", f"{folders.nunique()} above the classes, in the column {FOLDER}; {stay}"))
+    return [FOLDER] * many
 
 
 def _is_without_names(folder: Path, tool: Tool, remarks: list[tuple[str, str]]) -> bool:

@@ -11,6 +11,7 @@ import yaml
 
 from salign.annotate.store_file import database_in
 from salign.data.manifest import Manifest, ManifestError
+from salign.data.manifest.folder_layout import splits_by_role
 from salign.errors import SalignError
 from salign.experiment.glance import Glance, glance, studies_below
 from salign.experiment.question import without_folders
@@ -18,7 +19,6 @@ from salign.experiment.study import Study
 from salign.location import command_of, quote
 from salign.project.names import MANIFEST, RECIPE, STUDIES, STUDY
 from salign.project.plain import without_maps
-from salign.project.roles import splits_by_role
 
 
 class State(NamedTuple):

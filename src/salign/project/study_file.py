@@ -9,7 +9,7 @@ from textwrap import dedent, indent
 from typing import NamedTuple
 
 from salign.data.manifest import Manifest
-from salign.project.roles import splits_by_role
+from salign.data.manifest.folder_layout import splits_by_role
 
 SEEDS = 3
 _PASSES = 840

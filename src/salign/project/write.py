@@ -7,13 +7,13 @@ from pathlib import Path
 from typing import NamedTuple
 
 from salign.data.manifest import Manifest
+from salign.data.manifest.folder_layout import splits_by_role
 from salign.data.manifest.root import root_option
 from salign.errors import SalignError
 from salign.files import check_output, relative_path, replace_text
 from salign.location import quote
 from salign.project.names import IMPORTED, MANIFEST, RECIPE, STUDY
 from salign.project.plan import Plan
-from salign.project.roles import splits_by_role
 from salign.project.study_file import setting_for, study_text
 
 

@@ -1,19 +1,26 @@
-"""What the folders above images mean: `SPLIT/CLASS/image`, `CLASS/image`, `SPLIT/image`, or nothing."""
+"""What the folders above images mean: `SPLIT/CLASS/image`, `CLASS/SPLIT/image`, `CLASS/image`, `SPLIT/image`."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import PurePosixPath
 from typing import Literal, NamedTuple, get_args
 
 from salign.data.manifest.image_files import same_name
 from salign.errors import SalignError, nearest
 
-Folders = Literal["auto", "split/class", "class", "split", "none"]
+Folders = Literal["auto", "split/class", "class/split", "class", "split", "none"]
 """What the user says that the folders mean; with `auto`, `folder_layout` finds it out."""
 
-_WORD = re.compile(r"(train|training|val|valid|validation|dev|test|testing|eval|holdout|ood)([_\- .].*|\d*)", re.I)
+_WORDS = {
+    "train": "train|training",
+    "val": "val|valid|validation|dev",
+    "test": "test|testing|eval|holdout|ood",
+}
+"""What a split is for -> the words by which it is called."""
+_BEGINNING = {role: re.compile(rf"({words})([_\- .].*|\d*)", re.I) for role, words in _WORDS.items()}
+_WITHIN = {role: re.compile(rf"(?<![^_\- .])({words})\d*(?![^_\- .])", re.I) for role, words in _WORDS.items()}
 
 
 class Layout(NamedTuple):
@@ -32,15 +39,44 @@ class Layout(NamedTuple):
 
     def __str__(self) -> str:
         """Return the name of the layout in `Folders`."""
-        return {(0, 1): "split/class", (None, 0): "class", (0, None): "split"}.get((self.split, self.label), "none")
+        return next(name for name, layout in LAYOUTS.items() if layout == self)
 
 
 LAYOUTS = {
     "split/class": Layout(0, 1),
+    "class/split": Layout(1, 0),
     "class": Layout(None, 0),
     "split": Layout(0, None),
     "none": Layout(),
 }
+
+
+def roles_in(name: str) -> list[str]:
+    """Return those of `train`, `val` and `test` whose words occur in a name: `test` for `ISIC2016_Test_Data`."""
+    return [role for role, word in _WITHIN.items() if word.search(name)]
+
+
+def without_split_word(name: str) -> str:
+    """Put `*` in place of the word of a split: `*_masks` for `train_masks`, any other name as it is."""
+    for word in _WITHIN.values():
+        name = word.sub("*", name, count=1)
+    return name
+
+
+def splits_by_role(splits: Iterable[str]) -> Mapping[str, list[str]]:
+    """Sort splits by what they are for.
+
+    The word that a name begins with counts (`test_of_training`), or else the only one that occurs in it.
+
+    Returns:
+        `train`, `val` and `test` -> the splits that are called so; a split with another name is in none.
+    """
+    by_role: dict[str, list[str]] = {role: [] for role in _WORDS}
+    for split in dict.fromkeys(splits):
+        roles = [role for role, pattern in _BEGINNING.items() if pattern.fullmatch(split)] or roles_in(split)
+        if len(roles) == 1:
+            by_role[roles[0]].append(split)
+    return by_role
 
 
 def folder_layout(paths: Sequence[str], folders: str = "auto") -> Layout:
@@ -49,8 +85,10 @@ def folder_layout(paths: Sequence[str], folders: str = "auto") -> Layout:
     With `auto`, this depends on how many folders each image lies in, at least:
 
     * Two or more: the uppermost folders are splits, and the folders below are classes, if one of the uppermost is named
-      like a split (`train`, `test_ood`) or if folders of the same name lie in several of them, as classes do. Otherwise
-      the uppermost folders are the classes.
+      like a split (`train`, `test_ood`), if their names are equal but for the word of a split (`images_train`,
+      `images_test`), or if folders of the same name lie in several of them, as classes do. If all folders below are
+      named like splits, and images lie right in them, it is the other way round. Otherwise the uppermost folders are
+      the classes.
     * One: the folders are splits if all of them are named like splits, because a class may be called `train`. Otherwise
       they are the classes.
     * None, for at least one image: folders mean nothing.
@@ -76,9 +114,20 @@ def folder_layout(paths: Sequence[str], folders: str = "auto") -> Layout:
     if not depth:
         return Layout()
     first = {path.split("/")[0] for path in paths}
-    named = {name for name in first if _WORD.fullmatch(name)}
+    named = _splits_among(first)
     if depth == 1:
         return LAYOUTS["split" if named == first else "class"]
     pairs = {tuple(path.split("/")[:2]) for path in paths}
-    recurs = len({name for _, name in pairs}) < len(pairs)
+    second = {name for _, name in pairs}
+    if not named and second == _splits_among(second) and all(path.count("/") == 2 for path in paths):
+        return LAYOUTS["class/split"]
+    recurs = len(second) < len(pairs)
     return LAYOUTS["split/class" if named or recurs else "class"]
+
+
+def _splits_among(names: Iterable[str]) -> set[str]:
+    """Return the names that begin like a split, or all of them if they are equal but for the word of a split."""
+    names = set(names)
+    if len(names) > 1 and len({without_split_word(name) for name in names}) == 1:
+        return names
+    return {name for name in names if any(pattern.fullmatch(name) for pattern in _BEGINNING.values())}

@@ -126,7 +126,7 @@ def _annotated_labels(
 
 def _without_classes(look: Look, offered: Mapping[str, bool]) -> SalignError:
     if look.outer:
-        outer, inner = (values_of(pd.Series(list(said.values()))) for said in (look.outer, look.by_folder))
+        outer, inner = (values_of(pd.Series(list(names.values()))) for names in (look.outer, look.by_folder))
         return SalignError(
             f"{look.folder}: folders lie in folders, and either may be the classes: {outer}, or within them {inner}. "
             "Give --classes-from outer-folders, or --classes-from inner-folders; if the outer ones are splits, call "

@@ -131,7 +131,8 @@ def _paired(images: Sequence[str], maps: Mapping[str, str]) -> dict[str, str]:
                 image = known.find("/".join(part for part in name.split("/") if part != folder))
             except SalignError:
                 continue
-            if not (splits := _splits_of(path)) or not (others := _splits_of(image)) or splits & others:
+            splits, splits_of_image = _splits_of(path), _splits_of(image)
+            if not splits or not splits_of_image or splits & splits_of_image:
                 pairs[path] = image
             break
     return pairs

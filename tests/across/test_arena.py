@@ -107,6 +107,7 @@ def finished(digits: Path, tmp_path: Path) -> tuple[Path, pd.DataFrame]:
         ("digits", "data", "arena_tuning", "arena"),
         ("real", "busi", "arena_real_tuning", "arena_busi"),
         ("real", "cxr-view", "arena_real_tuning", "arena_cxr_view"),
+        ("real", "magnetic", "arena_real_tuning", "arena_magnetic"),
     ],
 )
 def test_what_was_tried_is_in_the_docs_and_the_best_was_taken(

@@ -184,6 +184,57 @@ def test_an_export_replaces_an_earlier_one_and_nothing_else(annotated, tmp_path)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["export", "photos", "thesis"]
 
 
+@pytest.mark.parametrize("name", ["notes.txt", "maps/all/notes.txt", "runs/net/best.pt"])
+def test_a_file_of_the_user_among_those_of_an_earlier_export_is_kept(annotated, tmp_path, name):
+    out = tmp_path / "export"
+    export_to(annotated, out)
+    (out / name).parent.mkdir(parents=True, exist_ok=True)
+    (out / name).write_text("dear")
+    with pytest.raises(SalignError, match=f"no export has the file {name}"):
+        export_to(annotated, out)
+    assert (out / name).read_text() == "dear"
+
+
+def test_marks_that_were_imported_are_no_earlier_export(annotated, tmp_path):
+    (tmp_path / "import").mkdir()
+    (tmp_path / "import" / "shapes.json").write_text("{}")
+    with pytest.raises(SalignError, match="something else than an export"):
+        export_to(annotated, tmp_path / "import")
+
+
+def test_an_earlier_export_comes_back_if_the_new_one_cannot_be_moved(annotated, tmp_path, monkeypatch):
+    out = tmp_path / "export"
+    export_to(annotated, out)
+    before, move = sorted(out.rglob("*")), Path.rename
+
+    def rename(path, target):
+        if path.name.endswith(".partial"):
+            raise OSError("no room")
+        return move(path, target)
+
+    monkeypatch.setattr(Path, "rename", rename)
+    with pytest.raises(OSError, match="no room"):
+        export_to(annotated, out)
+    assert sorted(out.rglob("*")) == before
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["export", "photos"]
+
+
+def test_an_accepted_picture_is_in_coco(tmp_path, joined):
+    folder = write_images(tmp_path / "set", 1)
+    values = np.uint8(255 * mask((4, 4, 20, 20), size=(60, 80)))
+    values[0] = 90  # faint: below the half of grey from which on COCO has a pixel
+    Image.fromarray(values).save(folder / "map.png")
+    (folder / "manifest.csv").write_text("id,path,label,split,saliency\na,0.png,cat,train,map.png\n")
+    collection = open_collection(folder, mode="review")
+    page = joined(collection, "Rev")
+    page.save(page.tasks()[0]["id"], answer=None, shapes=[], review="accept", draft=0)
+    export_to(collection, tmp_path / "export")
+    coco = json.loads((tmp_path / "export" / "coco.json").read_text())
+    assert [(one["area"], one["bbox"], one["segmentation"]["size"]) for one in coco["annotations"]] == [
+        (64, [2, 2, 8, 8], [30, 40])
+    ]
+
+
 def test_nothing_annotated_is_said(opened, joined, tmp_path):
     collection = opened()
     with pytest.raises(SalignError, match="nothing has been annotated"):
@@ -203,7 +254,10 @@ def test_the_archive_unpacks_beside_the_images_and_the_study_stays_as_it_was(ann
     files = {"manifest.csv", "annotations.csv", "shapes.json", "coco.json", "README.txt"}
     assert {f"exported/{name}" for name in files} <= set(names)
     assert all(name.startswith("exported/") for name in names)
-    assert "Unpack the archive in the folder of the images" in (photos / "exported" / "README.txt").read_text()
+    readme = (photos / "exported" / "README.txt").read_text()
+    assert "Unpack the archive in the folder of the images" in readme
+    assert [name for name in names if "maps/" not in name and name.split("/")[1] not in f"{readme}README.txt"] == []
+    assert {"differing.csv", "left_out.csv", "manifest.csv.root"} <= set(readme.split())
     manifest = Manifest.read(photos / "exported" / "manifest.csv", photos)
     assert {"0.png", "1.png", "2.png"} <= set(manifest.table["id"])
     assert read_saliency(manifest.saliency_path(0)).sum() == 150

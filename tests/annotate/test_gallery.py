@@ -55,6 +55,7 @@ COMMENTS = {
         ({"annotator": 2}, "1"),
         ({"image": "DOG/"}, "5321"),
         ({"image": "x/å"}, "4"),
+        ({"image": "pngdog"}, ""),
         ({"answer": "cat"}, "2"),
         ({"show": "wrong"}, "2"),
         ({"show": "differ"}, "21"),

@@ -154,6 +154,7 @@ def test_gold_and_agreement_from_where_on():
         2: ["maps agree with the others' to 0.47; theirs to 0.80"],
     }
     assert suspicions(answers, {}, {1: 0.48, 2: 0.8, 3: 0.8}, {1: 0.1}) == {}, "from .6 of theirs on it is near enough"
+    assert suspicions(answers, {}, {1: -0.15, 2: -0.2, 3: -0.2}, {}) == {}, "it agrees better than they do"
 
 
 @pytest.fixture(scope="module")

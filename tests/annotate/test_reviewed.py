@@ -116,6 +116,13 @@ def test_of_many_edits_some_are_compared(collection, joined, monkeypatch):
     assert few == found(collection), "the same at every look"
 
 
+def test_edits_that_cannot_be_compared_lower_no_agreement(collection, joined, monkeypatch):
+    monkeypatch.setattr(module, "_compared", lambda collection, answer: None)
+    page = joined(collection, "Rev")
+    judge(collection, page, {"0": "accept", "1": "accept", "2": EDITS["2"], "3": "reject"})
+    assert (found(collection).iou, found(collection).cc) == (pytest.approx(2 / 3), pytest.approx(2 / 3))
+
+
 def test_the_owner_sees_it(folder, joined):
     collection = open_collection(folder, manifest=folder / "drafts.csv", mode="review", classes=["cat"], enough=0.5)
     page = joined(collection, "Rev")

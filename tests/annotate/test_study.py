@@ -136,9 +136,17 @@ def test_only_images_without_a_map_are_asked_about_and_gold_ones(tmp_path):
     assert sorted(unit.id for unit in again.catalog.units(gold)) == sorted([*without, names[2]])
     pairs = again.catalog.units(Study(unmarked=True, mode="pair"))
     assert [set(pair.images) <= set(without) for pair in pairs] == [True]
+    both = Study(unmarked=True, mode="pair", pairs=[(names[0], names[3]), (names[1], names[4])])
+    assert [pair.images for pair in again.catalog.units(both)] == [(names[1], names[4])]
     (tmp_path / "manifest.csv").write_text(f"path,saliency\n{names[0]},{names[1]}\n", encoding="utf-8")
     with pytest.raises(SalignError, match="all 1 images have a map already"):
         open_collection(tmp_path, unmarked=True)
+
+
+def test_an_image_that_no_pair_has_is_told(tmp_path, caplog):
+    collection = open_collection(write_images(tmp_path / "set", 5), mode="pair")
+    assert len(collection.units) == 2
+    assert "images without a partner for a pair, which are not shown: 1" in caplog.text
 
 
 def test_settings_beside_the_images_are_found(tmp_path):

@@ -165,23 +165,28 @@ class Catalog:
         if study.mode != "pair":
             return [Unit(name, (name,), study.gold.get(name)) for name in names]
         target = target_of(study, self)
-        pairs = study.pairs if study.pairs is not None else self._draw_pairs(names, study, target)
+        pairs = (
+            self._draw_pairs(names, study, target)
+            if study.pairs is None
+            else [pair for pair in study.pairs if set(pair) <= set(names)]
+        )
         return [_pair(first, second, study.gold, target) for first, second in pairs]
 
     def _draw_pairs(self, names: list[str], study: Study, target: str | None) -> list[tuple[str, str]]:
         lot = random.Random(f"pairs {study.seed}")
         if len(self.labels) < 2:
             lot.shuffle(names)
-            return list(zip(names[::2], names[1::2], strict=False))
-        positives = [name for name in names if self.pictures[name].label == target]
-        negatives = [name for name in names if self.pictures[name].label != target]
-        lot.shuffle(positives)
-        lot.shuffle(negatives)
-        if not positives or not negatives:
-            raise SalignError(f"{self.source}: pairs need images of {target!r} and of another label")
+            positives, negatives = names[::2], names[1::2]
+        else:
+            positives = [name for name in names if self.pictures[name].label == target]
+            negatives = [name for name in names if self.pictures[name].label != target]
+            lot.shuffle(positives)
+            lot.shuffle(negatives)
+            if not positives or not negatives:
+                raise SalignError(f"{self.source}: pairs need images of {target!r} and of another label")
         left = abs(len(positives) - len(negatives))
         if left:
-            log.warning("%d images have no partner for a pair and are not shown", left)
+            log.warning("images without a partner for a pair, which are not shown: %d", left)
         return list(zip(positives, negatives, strict=False))
 
 

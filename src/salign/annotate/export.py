@@ -21,7 +21,7 @@ from salign.annotate.splits import draw_splits
 from salign.annotations.annotated import Annotated
 from salign.annotations.draw import scaled_to
 from salign.annotations.formats.coco import write_coco
-from salign.annotations.formats.export import outlines
+from salign.annotations.formats.export import HALF, outlines
 from salign.annotations.rle import Runs
 from salign.annotations.shape_files import write_entries
 from salign.data.manifest import ANSWER, CONFIDENCE, ONE_PERSON, PROVENANCE
@@ -38,6 +38,13 @@ from salign.maps.smooth import smooth
 
 DIFFERING = "differing.csv"
 """Name of the file that lists the images whose answer is not their label."""
+_FILES = {
+    "manifest.csv", f"manifest.csv{ENDING}", DIFFERING, "left_out.csv", "annotations.csv", "shapes.json", "coco.json",
+    "comments.csv", "summary.txt", "README.txt",
+}  # fmt: skip
+"""All files that an export may have beside its maps; `README.txt` is in those that were downloaded."""
+_MAPS = ("maps", ".png")
+"""The uppermost folder and the ending of the maps of an export."""
 
 
 @dataclass
@@ -124,14 +131,14 @@ def export_to(collection: Collection, out: Path, aggregate: str | None = None) -
     """Export to a folder that is new or empty, or holds an earlier export.
 
     An earlier export is replaced only after the new one has been written completely. A folder counts as an earlier
-    export if it has a file `shapes.json`.
+    export if it has the files `annotations.csv` and `shapes.json`.
 
     Raises:
-        SalignError: the folder holds something else, or nothing has been annotated.
+        SalignError: the folder holds something else, a file that no export has is among those of an earlier one, or
+            nothing has been annotated.
     """
     out = out.resolve()
-    if out.exists() and (not out.is_dir() or (any(out.iterdir()) and not (out / "shapes.json").is_file())):
-        raise SalignError(f"{out}: there is something else than an export; give a new folder")
+    _check_replaceable(out)
     root = common_folder(out, collection.catalog.root)
     partial = out.with_name(f".{out.name}.{os.getpid()}.partial")
     check_output(partial, folder=True)
@@ -145,11 +152,27 @@ def export_to(collection: Collection, out: Path, aggregate: str | None = None) -
         earlier = out.with_name(f".{out.name}.{os.getpid()}.old")
         if out.exists():
             out.rename(earlier)
-        partial.rename(out)
+        try:
+            partial.rename(out)
+        except OSError:
+            if earlier.exists():
+                earlier.rename(out)
+            raise
         shutil.rmtree(earlier, ignore_errors=True)
     finally:
         shutil.rmtree(partial, ignore_errors=True)
     return done
+
+
+def _check_replaceable(out: Path) -> None:
+    """Raise a SalignError if something at `out` would be lost that no export has written."""
+    if not out.exists() or (out.is_dir() and not any(out.iterdir())):
+        return
+    if not all((out / name).is_file() for name in ("annotations.csv", "shapes.json")):
+        raise SalignError(f"{out}: there is something else than an export; give a new folder")
+    files = [file.relative_to(out) for file in sorted(out.rglob("*")) if not file.is_dir()]
+    if strange := [str(file) for file in files if str(file) not in _FILES and (file.parts[0], file.suffix) != _MAPS]:
+        raise SalignError(f"{out}: no export has the file {strange[0]}; move it away, or give a new folder")
 
 
 class _Export:
@@ -199,7 +222,11 @@ class _Export:
                 cells[column] = _joined(self.maps_at, name)
             self.done.maps += 1
             path = _joined(self.images_at, picture.path)
-            self.annotated += [_for_coco(entry, path, size, values) for entry, values in readable if entry.marks.shapes]
+            self.annotated += [
+                _for_coco(entry, path, size, values)
+                for entry, values in readable
+                if entry.marks.shapes or entry.marks.mask is not None
+            ]
         answer = answer_of(self.collection, picture.id, [entry.answer for entry in answers])
         label = picture.label or answer
         if label is None:
@@ -291,6 +318,8 @@ def _for_coco(entry: ImageAnswer, path: str, size: tuple[int, int], values: np.n
     """Return the marks in a form that COCO has: outlines if nothing else was drawn, else the drawn map as a mask."""
     label = entry.answer.annotation.answer if entry.answer.annotation.side is None else None
     marks = replace(scaled_to(entry.marks, size), image=path, size=size, label=label or "marked")
+    if marks.mask is not None:  # a picture, which may be grey and of another size
+        return replace(marks, mask=Runs.of(values >= HALF))
     return marks if outlines(marks) is not None else replace(marks, shapes=(), mask=Runs.of(values > 0))
 
 

@@ -18,7 +18,8 @@ from salign.annotations.shape_files import entry_line
 def answer_rows(collection: Collection, reading: Reading) -> list[dict[str, Any]]:
     """Return one row for each answer and skip, in the order of `Reading.answers`. Cells that do not apply are empty.
 
-    The column `right` of a gold image is about the first answer, as on the owner's page, since feedback may have told
+    The column `marks` is the number of images of the answer on which something was drawn: of a pair, 0 to 2. The column
+    `right` of a gold image is about the first answer, as on the owner's page, since feedback may have told
     the annotator the right answer before the answer in the row was saved.
     """
     verdicts = reading.judge_gold()

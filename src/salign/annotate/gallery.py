@@ -155,7 +155,7 @@ def select_answers(rows: Sequence[Row], look: Look, comments: Mapping[int, Seque
     by_task = {str(task): notes for task, notes in comments.items()}
     for row in rows:
         whose = look.annotator is None or row["annotator"] == look.annotator
-        if whose and part in row["unit"].casefold() + " ".join(row["images"]).casefold():
+        if whose and any(part in name.casefold() for name in (row["unit"], *row["images"])):
             full = add_comments(row, by_task[row["task"]]) if row["task"] in by_task else row
             if look.answer in ("", row["answer"]) and _SHOWN[look.show](full):
                 selected.append(full)

@@ -41,7 +41,7 @@ class Suspicion:
     gold_least: int = 4
     agreement: float = 0.6
     """An annotator is named whose agreement with the others, on answers or on maps, is below this share of the median
-    agreement of the others."""
+    agreement of the others; if the median is negative, below it by as much as if it were positive."""
     blank: float = 0.5
     """An annotator is named who marks nothing in more than this share of the tasks, if the others' answers to the same
     images are blank in less than half of the cases."""
@@ -247,9 +247,11 @@ def _blank(valid: Sequence[Answer], rest: Sequence[Answer], limits: Suspicion) -
 
 def _apart(what: str, person: int, agreements: Mapping[int, float], limits: Suspicion) -> str:
     rest = [value for other, value in agreements.items() if other != person]
-    if person not in agreements or not rest or agreements[person] >= limits.agreement * median(rest):
+    if person not in agreements or not rest:
         return ""
-    return f"{what} agree with the others' to {agreements[person]:.2f}; theirs to {median(rest):.2f}"
+    own, usual = agreements[person], median(rest)
+    near = own >= usual - (1 - limits.agreement) * abs(usual)  # a share of a median below 0 would lie above it
+    return "" if near else f"{what} agree with the others' to {own:.2f}; theirs to {usual:.2f}"
 
 
 def _mean(values: Sequence[float]) -> float:

@@ -59,7 +59,7 @@ class Review:
 
         The drafts with the lowest confidence come first, so the remaining drafts should be better than the judged ones.
         """
-        return None if target is None or self.judged < FEWEST else self.iou >= target
+        return None if target is None or self.judged < FEWEST or math.isnan(self.iou) else self.iou >= target
 
     def view(self, target: float | None) -> dict[str, Any]:
         """Return the figures for the owner's page."""
@@ -93,7 +93,7 @@ def summarise_review(collection: Collection, answers: Sequence[Answer]) -> Revie
     """Sum up the verdicts of a review.
 
     At most `COMPARED` edited maps, drawn by the study's seed, are compared with their drafts; their mean stands for all
-    edited maps.
+    edited maps. If none of them can be compared now, the agreement is that of the other verdicts.
     """
     judged = [answer for answer in answers if answer.annotation.review and not answer.skipped and _number(answer) >= 0]
     count = Counter(answer.annotation.review for answer in judged)
@@ -106,13 +106,13 @@ def summarise_review(collection: Collection, answers: Sequence[Answer]) -> Revie
         key=lambda answer: random.Random(f"{collection.study.seed} {answer.unit.id} {answer.person.id}").random(),
     )
     comparisons = [pair for answer in edits[:COMPARED] if (pair := _compared(collection, answer)) is not None]
+    edit_count = count["edit"] if comparisons else 0
+    total = count["accept"] + edit_count + count["reject"]
 
     def mean(k: int) -> float:
-        if not judged:
+        if not total:
             return math.nan
-        return (
-            count["accept"] + (count["edit"] * fmean(pair[k] for pair in comparisons) if comparisons else 0.0)
-        ) / len(judged)
+        return (count["accept"] + (edit_count * fmean(pair[k] for pair in comparisons) if comparisons else 0.0)) / total
 
     return Review(
         accepted=count["accept"],

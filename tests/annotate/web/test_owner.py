@@ -183,6 +183,13 @@ class TestLinks:
         owner.call("POST", "/api/owner/people/1", json={"stopped": False})
         ann.save(held)
 
+    def test_a_stopped_annotator_cannot_change_their_name(self, closed):
+        collection, owner = closed
+        ann = joined_by(owner, "Ann")
+        owner.call("POST", "/api/owner/people/1", json={"stopped": True})
+        ann.call("POST", "/api/join", 403, json={"name": "Bob"})
+        assert collection.store.person(1).shown == "Ann"
+
     def test_a_stopped_invite_lets_nobody_in_and_those_who_joined_go_on(self, closed):
         _, owner = closed
         ann = joined_by(owner, "Ann")

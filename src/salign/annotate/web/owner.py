@@ -47,7 +47,10 @@ _README = """Exported by salign annotate.
 
 Unpack the archive in the folder of the images. This folder then lies beside them, and the study goes on as it was.
 
-manifest.csv     images, labels, splits and maps, to train with; its paths begin at the folder of the images
+manifest.csv     images, labels, splits and maps, to train with; its paths begin at the folder of the images,
+                 and manifest.csv.root says where that is
+differing.csv    images whose answer is not their label, if there are any; the label stays
+left_out.csv     images that are not in the manifest and maps that cannot be read, if there are any, and why
 maps/all         the maps of all annotators as one; maps/NAME those of each (columns saliency_NAME)
 annotations.csv  every answer: who, what, how long, how sure
 shapes.json      what was drawn, in pixels of the image

@@ -113,7 +113,8 @@ def _add_joining(app: FastAPI) -> None:
         who = caller(request)
         person = study.store.person(who) if isinstance(who, int) else None
         if person is not None:
-            study.store.change_person(person.id, shown=name)
+            if person.stopped is None:
+                study.store.change_person(person.id, shown=name)
         elif (invite := access.invite_of(who)) is not None:
             person = study.links.join(invite, name)
         elif request.app.state.open_mode:

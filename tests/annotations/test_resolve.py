@@ -12,7 +12,8 @@ from PIL import Image
 
 from references.rle import packed
 from salign.annotations.annotated import Annotated
-from salign.annotations.resolve import Naming
+from salign.annotations.match import Images
+from salign.annotations.resolve import Naming, settle
 from salign.annotations.write import Output, write_annotated
 from salign.data.manifest import Manifest, ManifestError
 from salign.errors import SalignError
@@ -278,6 +279,12 @@ def test_rows_of_a_table_that_differ_in_the_size_of_the_image_are_faults(read, i
     found, _ = read("boxes", {"b.csv": f"image,label,xmin,ymin,xmax,ymax,width,height\n{rows}"}, "b.csv")
     with pytest.raises(ManifestError, match=r"a\.png: annotated at 40 x 60 pixels, and the image is 60 x 40"):
         write_annotated(found, images)
+
+
+def test_an_eraser_that_is_left_makes_no_blank_map(images):
+    marks = [Annotated("a.png", (80, 120), "cat", (Box(130, 2, 140, 9), Box(0, 0, 4, 4, erase=True)))]
+    found = settle(marks, Images(["a.png"]), images, Naming())
+    assert (found.marked, found.resized, len(found.faults)) == ([], [], 1)
 
 
 @pytest.mark.parametrize(

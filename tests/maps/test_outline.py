@@ -18,6 +18,11 @@ def test_a_mask_comes_back_exactly(mask):
     assert np.array_equal(rasterize(outlines(mask), mask.shape), mask)
 
 
+def test_an_array_without_sides_is_refused():
+    with pytest.raises(SalignError, match=r"expected a map \(H, W\), finite and >= 0, got \(0,\)\."):
+        outlines(np.zeros(0))
+
+
 def test_islands_in_holes_in_islands_come_back():
     rings = np.zeros((40, 44), bool)
     for k in range(9):

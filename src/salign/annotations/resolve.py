@@ -98,7 +98,9 @@ def settle(annotated: Iterable[Annotated], images: Images, folder: Path, naming:
         image = marked.setdefault(path, MarkedImage(path, size, label))
         for mark in valid:
             image.people.setdefault(mark.annotator, []).append(mark)
-    return Resolution([image for _, image in sorted(marked.items())], faults, resized)
+    return Resolution(
+        [image for _, image in sorted(marked.items())], faults, [path for path in resized if path in marked]
+    )
 
 
 def _describe_image(name: str, marks: Sequence[Annotated]) -> str:
@@ -190,8 +192,8 @@ def _drop_outside(mark: Annotated, size: tuple[int, int], name: str, faults: lis
     """Leave out the shapes that cover no pixel of the image, and note a fault for each.
 
     Returns:
-        The mark without these shapes. None if all its shapes were left out, if it has fixations and none of them lies
-        on the image for any time, or if its mask, as run lengths, marks no pixel.
+        The mark without these shapes. None if shapes were left out and none that draws is left, if it has fixations and
+        none of them lies on the image for any time, or if its mask, as run lengths, marks no pixel.
     """
     missed = [shape for shape in mark.shapes if not _touches(shape, size)]
     for shape in missed:
@@ -207,7 +209,8 @@ def _drop_outside(mark: Annotated, size: tuple[int, int], name: str, faults: lis
     if empty:
         faults.append(Fault(None, name, f"a mask holds no pixel of the image, which has {size[1]} x {size[0]}"))
     shapes = tuple(shape for shape in mark.shapes if shape not in missed)
-    return None if unseen or empty or (missed and not shapes) else replace(mark, shapes=shapes) if missed else mark
+    only_erasers = missed and all(shape.erase for shape in shapes)
+    return None if unseen or empty or only_erasers else replace(mark, shapes=shapes) if missed else mark
 
 
 def _touches(shape: Shape, size: tuple[int, int]) -> bool:

@@ -57,8 +57,9 @@ class Runs:
         """Encode a mask `(H, W)` bool; with `columns`, the runs go down the columns.
 
         Raises:
-            SalignError: the mask has more than `MOST_RUNS` runs.
+            SalignError: the mask has no pixel, or more than `MOST_RUNS` runs.
         """
+        size = checked_size(mask.shape[0], mask.shape[1])
         # A run ends where the next pixel differs. Runs begin outside the mask, so a mask whose first pixel is inside
         # starts with a run of length 0.
         flat = mask.ravel(order="F" if columns else "C")
@@ -66,7 +67,7 @@ class Runs:
         if (count := np.count_nonzero(differs)) > MOST_RUNS:
             raise SalignError(f"a mask in {count:,} pieces is noise, not a mark; up to {MOST_RUNS:,} are read")
         ends = np.concatenate([[0] if flat[0] else [], np.flatnonzero(differs) + 1, [flat.size]])
-        return cls((mask.shape[0], mask.shape[1]), np.diff(ends, prepend=0).astype(np.int64), columns=columns)
+        return cls(size, np.diff(ends, prepend=0).astype(np.int64), columns=columns)
 
     def decode(self) -> np.ndarray:
         """Decode the mask as `(H, W)` bool; the part of the box outside the image is cut off."""

@@ -36,7 +36,8 @@ def outlines(values: np.ndarray, level: float = 0.5, smallest: float = 0.0) -> l
     number("smallest", smallest, "[0, 1]")
     array = numbers("values", values)
     if array.ndim != 2 or not (np.isfinite(array).all() and array.min(initial=0) >= 0):
-        raise SalignError(f"values: expected a map (H, W), finite and >= 0, got {array.shape} from {array.min():g}.")
+        least = f" from {array.min():g}" if array.size else ""
+        raise SalignError(f"values: expected a map (H, W), finite and >= 0, got {array.shape}{least}.")
     padded = np.pad(array, 1)  # so that outlines are closed at the edges of the map
     top = float(padded.max())
     if top <= 0:

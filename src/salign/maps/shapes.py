@@ -91,7 +91,7 @@ class Stroke:
 
     def __post_init__(self) -> None:
         points = _points(self.points, "stroke", least=1)
-        radii = _numbers(self.radii, "stroke: radii", len(points))
+        radii = _numbers(self.radii, "stroke: radii", len(points), each=", one per point")
         if min(radii) < 0:
             raise SalignError(f"stroke: expected radii >= 0, got {min(radii):g}")
         object.__setattr__(self, "radii", radii)
@@ -184,10 +184,10 @@ def shape_from_json(value: object) -> Shape:
     keys, optional, make = _KINDS[kind]
     if missing := keys - value.keys():
         raise SalignError(f"{kind}: the key {min(missing)!r} is missing")
-    if extra := value.keys() - keys - {"kind", "erase", "times"} - optional:
-        raise SalignError(
-            f"{kind}: unknown key {_short(min(extra, key=str))}; its keys are {', '.join(sorted(keys | optional))}"
-        )
+    all_keys = keys | optional | {"kind", "erase", "times"}
+    if extra := value.keys() - all_keys:
+        listed = ", ".join(sorted(all_keys))
+        raise SalignError(f"{kind}: unknown key {_short(min(extra, key=str))}; its keys are {listed}")
     erase = value.get("erase", False)
     if not isinstance(erase, bool):
         raise SalignError(f"{kind}: expected erase to be true or false, got {_short(erase)}")
@@ -263,7 +263,7 @@ def _settle(shape: Shape, points: tuple[Point, ...], *, stored: bool = True) -> 
     if stored:
         object.__setattr__(shape, "points", points)
     if shape.times is not None:
-        object.__setattr__(shape, "times", _numbers(shape.times, "times", len(points)))
+        object.__setattr__(shape, "times", _numbers(shape.times, "times", len(points), each=", one per point"))
 
 
 def _points(value: object, what: str, *, least: int, most: int = MOST_POINTS) -> tuple[Point, ...]:
@@ -278,10 +278,10 @@ def _points(value: object, what: str, *, least: int, most: int = MOST_POINTS) ->
     return tuple(zip(numbers[::2], numbers[1::2], strict=True))
 
 
-def _numbers(value: object, what: str, count: int) -> tuple[float, ...]:
+def _numbers(value: object, what: str, count: int, each: str = "") -> tuple[float, ...]:
     if not isinstance(value, list | tuple) or len(value) != count:
         got = len(value) if isinstance(value, list | tuple) else _short(value)
-        raise SalignError(f"{what}: expected {count} numbers, one per point, got {got}")
+        raise SalignError(f"{what}: expected {count} numbers{each}, got {got}")
     for number in value:
         # Comparing with the bounds first refuses a whole number that is too large to be converted to a float.
         if isinstance(number, bool) or not isinstance(number, int | float) or not -FARTHEST <= number <= FARTHEST:

@@ -93,6 +93,8 @@ def test_rows_keep_their_line_numbers(tmp_path):
     path = tmp_path / "a.csv"
     path.write_bytes('\ufeffa,b\r\n\r\n1, 2 \r\n"x\r\ny",3\r\n'.encode())
     assert read_rows(path) == [(1, ["a", "b"]), (3, ["1", "2"]), (5, ["x\r\ny", "3"])]
+    path.write_text("a\u2028b,c\x85d\x0ce\n", encoding="utf-8")
+    assert read_rows(path) == [(1, ["a\u2028b", "c\x85d\x0ce"])], "only an end of a line ends a row"
     path.write_text('a,"b' + "x" * 200_000)
     with pytest.raises(SalignError, match="cannot be read as CSV"):
         read_rows(path)

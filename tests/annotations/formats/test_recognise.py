@@ -31,6 +31,7 @@ NOTHING = {
     "empty.txt": "",
     "labels.csv": "image,label\na.png,cat\n",
     "empty.csv": "",
+    "other_durations.csv": "image,x,y,fixation_duration\na.png,1,2,3\n",
     "photo.png": "not a picture",
 }
 

@@ -31,6 +31,11 @@ def test_coco_counts_go_down_the_columns(mask):
     assert runs.pixels == mask.sum()
 
 
+def test_a_mask_without_a_pixel_is_refused():
+    with pytest.raises(SalignError, match=r"expected 1 to .* pixels; got 5 x 0"):
+        Runs.of(np.zeros((0, 5), bool))
+
+
 @given(masks)
 def test_coco_strings_are_those_of_pycocotools(mask):
     oracle = pytest.importorskip("pycocotools.mask")

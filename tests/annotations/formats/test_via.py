@@ -43,6 +43,20 @@ def test_via_asks_which_of_several_attributes_is_the_label(tmp_path):
     assert (one.label, one.shapes) == ("lesion", (Box(1, 1, 3, 3),))
 
 
+def test_via_labels_of_whole_images_need_no_name_of_their_attribute(read):
+    file = {"filename": "a.png", "regions": [], "file_attributes": {"kind": "cat"}}
+    (one,) = read("via", {"v.json": {"a": file}}, "v.json")[0]
+    assert (one.shapes, one.image_labels) == ((), ("cat",))
+
+
+def test_via_says_that_it_reads_no_label_of_whole_images_with_several_attributes(tmp_path):
+    file = {"filename": "a.png", "regions": [], "file_attributes": {"kind": "cat", "sure": "yes"}}
+    (tmp_path / "v.json").write_text(json.dumps({"a": file}))
+    with pytest.warns(UserWarning, match="the files have the attributes 'kind', 'sure'; say with --attribute"):
+        (one,) = annotation_format("via").read(tmp_path / "v.json")
+    assert one.image_labels == ()
+
+
 VIA_FAULTS = {
     "a width below 0": ({**RECT, "width": -3}, "expected the top left corner first"),
     "a rect without height": ({key: RECT[key] for key in ("name", "x", "y", "width")}, "the key 'height' is missing"),

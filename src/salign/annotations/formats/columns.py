@@ -30,7 +30,8 @@ _AT_ONCE = 1 << 16
 class Columns:
     """A table that is read column by column; faults are collected until `sound` or `check` is called.
 
-    Columns are called by salign's names; `names` in `read` maps them to the names in the table.
+    Columns are called by salign's names, which may be in capitals in the table; `names` in `read` maps them to other
+    names in the table.
     """
 
     def __init__(self, table: pd.DataFrame, theirs: dict[str, str], faults: list[Fault], path: Path) -> None:
@@ -71,7 +72,8 @@ class Columns:
         if unknown := [name for name in names if name not in ours]:
             hint = nearest(unknown[0], ours) or f"; there are {', '.join(ours)}"
             raise SalignError(f"{path}: no column of ours is called {unknown[0]!r}{hint}")
-        theirs = {name: names.get(name, name) for name in ours if name in names or name in there}
+        spellings = {name.lower(): name for name in there} | {name: name for name in there}
+        theirs = {name: spellings[name] for name in ours if name in spellings} | dict(names)
         for name in dict.fromkeys([*needed, *theirs]):
             if theirs.get(name) not in there:
                 name_there, known_there = theirs.get(name, name), ", ".join(there)[:500]

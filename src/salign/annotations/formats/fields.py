@@ -6,6 +6,7 @@ import csv
 import json
 import math
 from collections.abc import Callable, Iterator, Sequence
+from io import StringIO
 from pathlib import Path
 from typing import Any, NoReturn, TypeVar
 
@@ -216,7 +217,7 @@ def read_rows(path: Path) -> list[tuple[int, list[str]]]:
     Blank lines and rows whose cells are all empty are left out.
     """
     try:
-        reader = csv.reader(read_text(path).splitlines(keepends=True), strict=True)
+        reader = csv.reader(StringIO(read_text(path), newline=""), strict=True)
         rows = [(reader.line_num, [cell.strip() for cell in cells]) for cells in reader if any(cells)]
     except csv.Error as error:
         raise SalignError(f"{path} cannot be read as CSV: {error}") from error

@@ -106,8 +106,8 @@ def read_fixations(
         and to shares of its width and height (`relative`) otherwise.
 
     Raises:
-        SalignError: there is no such table, it is too large, a column is missing or not known, or something in `gaze`
-            is missing or has no valid value.
+        SalignError: there is no such table, it is too large, a column is missing or not known, `image` or `subject` is
+            given and is a column as well, or something in `gaze` is missing or has no valid value.
     """
     gaze = gaze or Gaze()
     one_of(gaze.position, get_args(Position), "position")
@@ -115,6 +115,9 @@ def read_fixations(
     sheet = Columns.read(path, ("x", "y"), OURS, columns or {})
     if image is None and not sheet.has("image"):
         raise SalignError(f"{path}: no column says which image; map one (image=THEIRS) or name the image")
+    for column, name in (("image", image), ("subject", subject)):
+        if name is not None and sheet.has(column):
+            raise SalignError(f"{path}: the column {sheet.theirs[column]!r} names each {column}; do not give {name!r}")
     view = _view(sheet, gaze, notes)
     weights = np.ones(len(sheet.rows)) if gaze.weight == "count" else _durations(sheet, gaze)
     starts = sheet.numbers("start") * (1000 if gaze.seconds else 1) if sheet.has("start") else None

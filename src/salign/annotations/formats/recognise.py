@@ -66,7 +66,7 @@ def _table(path: Path) -> str | None:
     names = {cell.lower().lstrip("#") for cell in header[0][1]}
     if names >= {"filename", "region_shape_attributes"}:
         return "via"
-    if names >= {"x", "y"} and names & {"duration", "fixation_duration"}:
+    if names >= {"x", "y", "duration"}:
         return "fixations"
     return "boxes" if is_box_table(header[0][1]) else None
 

@@ -60,7 +60,7 @@ def fabric_strokes(canvas: Field) -> list[Stroke]:
     """Return the paths of a canvas of fabric.js (from `toObject`) as strokes.
 
     Raises:
-        SalignError: an object is not a path, or it was scaled, rotated or skewed after it was drawn.
+        SalignError: an object is not a path, or it was scaled, rotated, skewed or flipped after it was drawn.
     """
     strokes: list[Stroke] = []
     for item in canvas["objects"].each():
@@ -69,6 +69,9 @@ def fabric_strokes(canvas: Field) -> list[Stroke]:
         for key, plain in (("scaleX", 1), ("scaleY", 1), ("angle", 0), ("skewX", 0), ("skewY", 0)):
             if (setting := item.get(key)) is not None and setting.number() != plain:
                 setting.fail(f"{plain}: a path as it was drawn")
+        for key in ("flipX", "flipY"):
+            if (setting := item.get(key)) is not None and setting.value is not False:
+                setting.fail("false: a path as it was drawn")
         commands: list[Command] = []
         for part in item["path"].each():
             letter, *numbers = part.each() or [part]

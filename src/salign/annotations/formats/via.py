@@ -40,14 +40,14 @@ def read_via(path: Path, notes: Notes, *, attribute: str | None = None, width: f
         path: the file.
         notes: collects the faults.
         attribute: the attribute of the regions (or of the files) that is the label. None takes the only attribute that
-            regions have.
+            regions have or, if they have none, the only one that files have.
         width: thickness of lines and diameter of points, in pixels. If None, lines and points are faults.
 
     Raises:
         SalignError: the file is damaged, or it is not clear which attribute is the label.
     """
     files = _from_csv(path, notes) if path.suffix.lower() == ".csv" else _from_json(path, notes)
-    key = attribute or _only_attribute(files, path)
+    key = attribute or _only_attribute(files, path, notes)
 
     def marked(region: tuple[Field, Field]) -> list[tuple[str | None, Shape | Runs]]:
         shape, attributes = region
@@ -118,12 +118,21 @@ def _from_csv(path: Path, notes: Notes) -> list[_File]:
     return [file._replace(whole=file.name not in spoilt) for key, file in files.items() if key not in torn]
 
 
-def _only_attribute(files: list[_File], path: Path) -> str | None:
+def _only_attribute(files: list[_File], path: Path, notes: Notes) -> str | None:
     names = {name for file in files for _, attributes in file.regions for name, _ in attributes.items()}
     if len(names) > 1:
-        listed = ", ".join(sorted(map(quote, names))[:10])
-        raise SalignError(f"{path}: the regions have the attributes {listed}; say with --attribute which is the label")
-    return next(iter(names), None)
+        raise SalignError(f"{path}: the regions have the attributes {_listed(names)}")
+    if names:
+        return names.pop()
+    of_files = [file.attributes for file in files if file.attributes and isinstance(file.attributes.value, dict)]
+    names = {name for attributes in of_files for name, _ in attributes.items()}
+    if len(names) > 1:
+        notes.remarks.append(f"{path.name}: no label is read; the files have the attributes {_listed(names)}")
+    return names.pop() if len(names) == 1 else None
+
+
+def _listed(names: set[str]) -> str:
+    return f"{', '.join(sorted(map(quote, names))[:10])}; say with --attribute which is the label"
 
 
 def _labels(attributes: Field, name: str | None) -> list[str]:

@@ -426,6 +426,8 @@ def test_the_checks_themselves() -> None:
         (True, "[0, 1]"),
         ("0.5", "[0, 1]"),
         (math.inf, "[0, inf)"),
+        (10**5000, "[0, inf)"),
+        (-(10**400), "(-inf, 1]"),
     ):
         with pytest.raises(SalignError, match="a: expected a number"):
             number("a", wrong, interval)

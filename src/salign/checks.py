@@ -51,7 +51,7 @@ def number(name: str, value: object, interval: str, *, whole: bool = False) -> N
         whole: whether the value must be a whole number.
     """
     kind = Integral if whole else Real
-    if isinstance(value, bool) or not isinstance(value, kind) or not _interval(interval).holds(float(value)):
+    if isinstance(value, bool) or not isinstance(value, kind) or not _interval(interval).holds(_as_float(value)):
         expected = f"a {'whole ' * whole}number {_interval(interval).words}"
         raise SalignError(f"{name}: expected {expected}, got {_shown(value)}.")
 
@@ -269,9 +269,18 @@ def _remedy(value: object, kind: str) -> str:
     return {"int64": "; .long() makes class numbers of whole numbers", "bool": "; say `!= 0`, or .bool()"}.get(kind, "")
 
 
+def _as_float(value: Any) -> float:
+    try:
+        return float(value)
+    except OverflowError:  # a whole number with more digits than a float can have
+        return math.inf if value > 0 else -math.inf
+
+
 def _shown(value: object) -> str:
     if _is_tensor(value):
         return f"{str(value.dtype).removeprefix('torch.')} {tuple(value.shape)}"
+    if isinstance(value, int) and value.bit_length() > 1000:
+        return f"one of {value.bit_length():,} bits"
     if isinstance(value, Number | str | None):
         return repr(value)
     shape: Any = getattr(value, "shape", "")

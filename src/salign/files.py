@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import hashlib
 import os
+import shutil
 import stat
 import tempfile
 from collections.abc import Iterator
@@ -104,6 +105,34 @@ def replacing(path: Path, *, sync: bool = True) -> Iterator[Path]:
         raise
     finally:
         partial.unlink(missing_ok=True)
+
+
+@contextmanager
+def replacing_folder(folder: Path, partial: Path) -> Iterator[None]:
+    """Move a folder that was written beside `folder` into its place for a block, which may still refuse it.
+
+    If the move fails or the block raises, both folders are again where they were. Otherwise the replaced folder is
+    deleted.
+
+    Args:
+        folder: the folder to replace; it may be missing.
+        partial: the folder that takes its place.
+    """
+    earlier = folder.with_name(f".{folder.name}.{os.getpid()}.old")
+    if folder.exists():
+        folder.rename(earlier)
+    try:
+        partial.rename(folder)
+        try:
+            yield
+        except BaseException:
+            folder.rename(partial)
+            raise
+    except BaseException:
+        if earlier.exists():
+            earlier.rename(folder)
+        raise
+    shutil.rmtree(earlier, ignore_errors=True)
 
 
 def _sync(path: Path) -> None:

@@ -133,6 +133,8 @@ def test_a_part_is_cloned_and_the_rest_is_the_image(region: clone.Region, tmp_pa
 
 def test_images_and_maps_are_brought_to_a_size(tmp_path: Path) -> None:
     manifest = made(tmp_path / "set")
+    table = manifest.table.drop(columns="row")
+    manifest = Manifest.of(table.assign(saliency_ann=table["saliency"]), manifest.root)
     Image.new("RGB", (8, 8)).save(tmp_path / "set" / "1.png")
     Image.new("L", (8, 8), 255).save(tmp_path / "set" / "map1.png")
     with pytest.raises(SalignError, match=r"6 x 4 pixels, and the first image has 8 x 8; give the size .*--size 8"):
@@ -140,12 +142,9 @@ def test_images_and_maps_are_brought_to_a_size(tmp_path: Path) -> None:
     done = clone_set(manifest, tmp_path / "sized", order=1, seed=0, size=5, region="outside")
     clones = Manifest.read(done.manifest).select(["train"])
     assert {image.shape for image in pixels_of(clones)} == {(5, 5, 3)}
-    sizes = set()
-    for i in range(len(clones)):
-        source = clones.saliency_path(i)
-        assert source is not None
-        sizes.add(Image.open(source).size)
-    assert sizes == {(5, 5)}
+    for column in ("saliency", "saliency_ann"):
+        maps = [Image.open(clones.root / cell) for cell in clones.table[column]]
+        assert [picture.size for picture in maps] == [(5, 5)] * 9
 
 
 def test_what_cannot_be_cloned_is_told_before_an_image_is_read(tmp_path: Path) -> None:

@@ -114,6 +114,18 @@ def test_an_image_of_several_rows_is_written_once_and_they_still_belong_together
     assert sum(part.endswith("json") for part in parts) == 14
 
 
+def test_splits_and_columns_of_nearly_one_name_have_files_of_their_own(source, tmp_path):
+    table = source.table.drop(columns=["row", "saliency_ann"]).assign(split=["Test", "test", *["test-a"] * 5])
+    table["saliency_Ö"] = table["saliency_Ü"] = table["saliency"]
+    read = Manifest.read(write_shards(Manifest.of(table, source.root), tmp_path / "shards", 3))
+    names = [file.name for file in sorted((tmp_path / "shards").glob("*.tar"))]
+    assert names == ["Test-000000.tar", "test_a-000000.tar", "test_a-000001.tar"]
+    with tarfile.open(tmp_path / "shards" / "Test-000000.tar") as tar:
+        members = tar.getnames()
+    assert len(set(members)) == len(members) == 10
+    assert read.table["split"].tolist() == table["split"].tolist()
+
+
 def test_the_same_set_gives_the_same_bytes(source, sharded, tmp_path):
     other = write_shards(source, tmp_path / "again", 3)
     for file in sorted(sharded.parent.glob("*.tar")):

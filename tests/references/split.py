@@ -25,7 +25,11 @@ def assigned(counts: Sequence[Counter[str]], sizes: Sequence[int], shares: Mappi
         left = {name: sum(counts[k][name] for k in free) for name in names}
         label = min((name for name in names if left[name]), key=lambda name: (left[name], name))
         for k in sorted((k for k in free if counts[k][label]), key=lambda k: -counts[k][label]):
-            splits[k] = max(shares, key=lambda name: (round(targets[label][name], 9), round(room[name], 9)))
+            holders = [i for i in order if counts[i][label]]
+            without = [name for name in shares if name not in [splits.get(i) for i in holders]]
+            last = len(holders) >= len(shares) and sum(i not in splits for i in holders) <= len(without)
+            choices = without if last else shares
+            splits[k] = max(choices, key=lambda name: (round(targets[label][name], 9), round(room[name], 9)))
             room[splits[k]] -= sizes[k]
             for name, count in counts[k].items():
                 targets[name][splits[k]] -= count

@@ -30,7 +30,7 @@ from salign.data.manifest.provenance import provenance_column, provenance_of
 from salign.data.manifest.root import ENDING, way_to
 from salign.data.manifest.text_table import for_spreadsheets, write_table
 from salign.errors import SalignError
-from salign.files import check_output, common_folder, relative_path, replace_text
+from salign.files import check_output, common_folder, relative_path, replace_text, replacing_folder
 from salign.maps.aggregate import aggregate as one_map
 from salign.maps.files import write_map
 from salign.maps.granularity import coarsen
@@ -149,16 +149,8 @@ def export_to(collection: Collection, out: Path, aggregate: str | None = None) -
             pass
         if not done.answers:
             raise SalignError("nothing has been annotated yet; there is nothing to export")
-        earlier = out.with_name(f".{out.name}.{os.getpid()}.old")
-        if out.exists():
-            out.rename(earlier)
-        try:
-            partial.rename(out)
-        except OSError:
-            if earlier.exists():
-                earlier.rename(out)
-            raise
-        shutil.rmtree(earlier, ignore_errors=True)
+        with replacing_folder(out, partial):
+            pass
     finally:
         shutil.rmtree(partial, ignore_errors=True)
     return done

@@ -18,8 +18,9 @@ from PIL import Image
 
 from salign.checks import choice, number
 from salign.class_names import SEPARATOR
-from salign.data.manifest import Manifest
+from salign.data.manifest import Manifest, map_columns
 from salign.data.manifest.derive import move_root
+from salign.data.manifest.file_names import slugs
 from salign.errors import SalignError, one_of
 from salign.files import check_output, common_folder, relative_path
 from salign.progress import Bar
@@ -139,10 +140,8 @@ def clone_set(
     except OSError as error:
         raise SalignError(f"cannot write the clones to {out}: {error.strerror or error}") from error
     root = common_folder(manifest.root, out.resolve())
-    if region != "all":  # the maps of single people stay where they are
-        table = move_root(rows, root).assign(path=table["path"], saliency=table["saliency"])
-    table = table.assign(path=[relative_path(path, root) for path in table["path"]])
-    table = table.assign(saliency=[path and relative_path(path, root) for path in table["saliency"]])
+    for column in ("path", *map_columns(table)):
+        table[column] = [path and relative_path(path, root) for path in table[column]]
     rest = move_root(manifest, root)
     rest = rest[rest["split"] != split]
     whole = pd.concat([table, rest]).reindex(columns=rest.columns).drop(columns="row").fillna("")
@@ -266,7 +265,7 @@ def _write_parts(
     """Write a PNG file for each image, of which one part is its clone and the other part stays.
 
     Returns:
-        The rows of the images, and how many images stay wholly as they are.
+        The rows of the images, with absolute paths, and how many images stay wholly as they are.
     """
     import torch
 
@@ -275,15 +274,21 @@ def _write_parts(
     from salign.maps.blend import blend
     from salign.maps.files import write_map
 
-    paths, maps, unmarked = [], [], 0
+    columns = list(map_columns(rows.table))
+    folders = dict(zip(columns, slugs(columns), strict=True))
+    table, unmarked = rows.table.fillna(""), 0
+    paths: dict[str, list[str]] = {column: [] for column in ("path", *columns)}
     for i, (_, clone) in enumerate(clones):
-        image, source = pixels[i], rows.saliency_path(i)
-        maps.append("" if source is None else str(source.resolve()))
-        if source is not None:
-            values = resize(read_saliency(source, where=rows.where(i, "saliency")), image.shape[:2])
-            if resized:
-                maps[-1] = str(write_map(out / "maps" / f"{i:06d}.png", values).resolve())
-        if source is None or not varies(values):
+        image, values = pixels[i], None
+        for column in columns:
+            source = (rows.root / cell).resolve() if (cell := table[column].iat[i]) else None
+            if source is not None and (resized or column == "saliency"):
+                at_size = resize(read_saliency(source, where=rows.where(i, column)), image.shape[:2])
+                values = at_size if column == "saliency" else values
+                if resized:
+                    source = write_map(out / "maps" / folders[column] / f"{i:06d}.png", at_size).resolve()
+            paths[column].append("" if source is None else str(source))
+        if values is None or not varies(values):
             unmarked += 1
         else:
             parts = [torch.from_numpy(each / np.float32(255)).permute(2, 0, 1) for each in (clone, image)]
@@ -292,9 +297,9 @@ def _write_parts(
             image = (mixed * 255).round().byte().permute(1, 2, 0).numpy()
         path = out / "images" / f"{i:06d}.png"
         _save(image, path)
-        paths.append(str(path.resolve()))
+        paths["path"].append(str(path.resolve()))
         advance()
-    return rows.table.assign(path=paths, saliency=maps), unmarked
+    return table.assign(**paths), unmarked
 
 
 def _save(pixels: npt.NDArray[np.uint8], path: Path) -> None:

@@ -20,6 +20,7 @@ import pandas as pd
 from salign.checks import number
 from salign.data.checks.check import find_faults
 from salign.data.manifest import Manifest, ManifestError, map_columns
+from salign.data.manifest.file_names import slugs
 from salign.data.manifest.shard_index import INDEX, Shard, ShardIndex
 from salign.data.manifest.text_table import TEXT
 from salign.errors import SalignError
@@ -37,8 +38,8 @@ def write_shards(manifest: Manifest, folder: Path | str, size: int = 1000, *, pr
     """Write a data set as shards, with a manifest and an index of them; the rows of the manifest keep their order.
 
     A shard is named after the split of its rows, such as `train-000000.tar`, with `_` in place of characters other than
-    ASCII letters and digits; splits that get the same name in this way share shards. The index is written last, so that
-    a folder with an index is complete.
+    ASCII letters and digits; splits that get the same name in this way, or names that differ by case alone, share
+    shards. The index is written last, so that a folder with an index is complete.
 
     Args:
         manifest: the data set.
@@ -82,8 +83,10 @@ def write_shards(manifest: Manifest, folder: Path | str, size: int = 1000, *, pr
 def _by_split(manifest: Manifest) -> list[tuple[str, list[int]]]:
     """Return the positions of each split, together with the split's name in the names of shards."""
     groups: dict[str, list[int]] = {}
+    names: dict[str, str] = {}  # by the name in lower case, since file systems may take both for the same
     for position, split in enumerate(manifest.table["split"].tolist()):
-        groups.setdefault(re.sub(r"[^A-Za-z0-9_]+", "_", split), []).append(position)
+        plain = re.sub(r"[^A-Za-z0-9_]+", "_", split)
+        groups.setdefault(names.setdefault(plain.lower(), plain), []).append(position)
     return sorted(groups.items())
 
 
@@ -108,6 +111,7 @@ def _write_shard(
         bar: is advanced by each row.
     """
     cells = manifest.table.drop(columns="row").iloc[rows].astype(object)
+    endings = dict(zip(names, slugs(list(map(_plain, names))), strict=True))
     with tarfile.open(partial, "w", format=tarfile.USTAR_FORMAT) as tar:
         for row, record in zip(rows, cells.where(cells.notna(), None).to_dict("records"), strict=True):
             for column, paths in names.items():
@@ -118,7 +122,7 @@ def _write_shard(
                     continue
                 path = manifest.root / name
                 ending = path.suffix.lower() or ".bin"
-                part = f"{row:08}{'' if column == 'path' else '.' + _plain(column)}{ending}"
+                part = f"{row:08}{'' if column == 'path' else '.' + endings[column]}{ending}"
                 offset, count = _add(tar, part, read_bytes(path, limit=MOST_BYTES))
                 paths[row] = member = f"{file}@{offset}+{count}/{part}"
                 if column == "path":

@@ -246,6 +246,14 @@ def test_the_page_shows_faults_first_and_escapes_labels(sound):
     assert page.count("<img ") == 4 + 2 * 2 + 2 * 2 + 1  # two pairs, two classes with two maps each, "bold" without
 
 
+@pytest.mark.parametrize(("count", "sentence"), [(30, None), (501, "501 faults; the first 500 are listed.")])
+def test_the_page_says_that_faults_are_left_out_only_if_they_are(sound, count, sentence):
+    add(sound, *(f"f{k},none{k}.png,a,train," for k in range(count)))
+    page = write_report_html(check_file(sound, progress=False), sound.parent / "check.html").read_text("utf-8")
+    assert f"none{min(count, 500) - 1}.png" in page
+    assert sentence in page if sentence else "are listed" not in page
+
+
 @pytest.mark.slow
 def test_a_real_set(shared_data):
     table = pd.read_csv(shared_data / "busi_ultrasound" / "index.csv", dtype=str)

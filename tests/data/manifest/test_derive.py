@@ -71,6 +71,20 @@ def test_new_maps_never_lie_where_the_old_ones_do(both, tmp_path):
     assert (tmp_path / "new" / "m.png").read_bytes() == before
 
 
+def test_maps_and_manifest_stay_if_the_new_ones_cannot_be_written(both, tmp_path, monkeypatch):
+    _, manifest = both
+    with_new_maps(manifest, tmp_path / "ne.csv", lambda i: torch.full((8, 8), 0.5))
+    before = {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}
+
+    def full(manifest, path):
+        raise OSError("no space")
+
+    monkeypatch.setattr(Manifest, "write", full)
+    with pytest.raises(OSError, match="no space"):
+        with_new_maps(manifest, tmp_path / "ne.csv", lambda i: torch.ones(8, 8), overwrite=True)
+    assert {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()} == before
+
+
 def test_a_manifest_below_its_root_is_not_replaced_by_its_own_maps(both, tmp_path):
     """Where a root is recorded, the manifest does not lie there; it is known by the file that was read."""
     old, _ = both

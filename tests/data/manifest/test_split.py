@@ -63,6 +63,14 @@ def test_a_small_class_is_in_every_split(rows, images, train, val, test):
     assert counted(divided(rows(["a"] * images)), "a") == {"train": train, "val": val, "test": test}
 
 
+@pytest.mark.parametrize(("groups", "each"), [(3, 10), (4, 10), (3, 1)])
+def test_a_class_of_few_large_groups_is_in_every_split(rows, groups, each):
+    patients = [f"p{k // each}" for k in range(groups * each)]
+    manifest = rows(["a"] * groups * each, patient=patients)
+    made = divided(manifest, ["patient"], shares={"train": 0.9, "val": 0.05, "test": 0.05})
+    assert counted(made, "a") == {"train": (groups - 2) * each, "val": each, "test": each}
+
+
 def test_the_seed_decides_which_and_nothing_else_does(rows):
     manifest = rows(["a", "b"] * 20)
     first, again, other = (divided(manifest, seed=seed).table["split"].tolist() for seed in (1, 1, 2))

@@ -95,6 +95,17 @@ def test_no_pixel_of_the_human_map_or_its_margin_changes(tmp_path, kind):
     pd.testing.assert_frame_equal(planted.table[kept.columns].astype(object), kept.astype(object))
 
 
+def test_maps_of_single_people_are_copied_too(tmp_path):
+    source = make(tmp_path / "in", 4)
+    Image.new("L", (70, 70), 9).save(tmp_path / "in" / "0_ann.png")
+    table = source.table.drop(columns="row").assign(saliency_ann=["0_ann.png", "", "", ""])
+    source = Manifest.of(table, source.root)
+    done = plant_shortcut(source, tmp_path / "out", kind="patch", correlation=ALWAYS, seed=1)
+    planted = Manifest.read(done.manifest)
+    copy = planted.root / planted.table["saliency_ann"][0]
+    assert copy.read_bytes() == (tmp_path / "in" / "0_ann.png").read_bytes()
+
+
 @pytest.mark.parametrize("kind", KINDS)
 def test_equal_seeds_give_equal_files_and_others_do_not(tmp_path, kind):
     source = make(tmp_path / "in", 10)

@@ -146,7 +146,11 @@ def _fault_section(report: Report) -> list[Section]:
     if not report.faults:
         return []
     rows = [{"row": fault.row or "", "column": fault.column, "fault": fault.message} for fault in report.faults[:500]]
-    text = f"{_count(len(report.faults), 'fault')}; the first {len(rows)} are listed." if len(rows) > SHOWN else ""
+    text = (
+        f"{_count(len(report.faults), 'fault')}; the first {len(rows)} are listed."
+        if len(rows) < len(report.faults)
+        else ""
+    )
     return [Section("Rows that cannot be used", [Table(text, pd.DataFrame(rows))], flagged=True)]
 
 

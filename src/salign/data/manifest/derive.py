@@ -13,7 +13,7 @@ import pandas as pd
 from salign.data.manifest import CONFIDENCE, PROVENANCE, Fault, Manifest, ManifestError, map_columns
 from salign.data.manifest.file_names import shapes_file, slugs
 from salign.errors import SalignError
-from salign.files import common_folder, relative_path
+from salign.files import common_folder, relative_path, replacing_folder
 from salign.location import absolute
 from salign.maps.files import write_map
 
@@ -47,7 +47,7 @@ def with_new_maps(
         change: returns the new map `(H, W)` in [0, 1] of the image at a position, or None for no map.
         whose: returns the cell of the column `provenance` for the image at a position; the column `confidence` is then
             dropped, because it was about the old maps. None = both columns stay as they are.
-        overwrite: replace a manifest and maps that were written there before.
+        overwrite: replace a manifest and maps that were written there before; they stay if the new ones cannot be written.
 
     Returns:
         The new manifest. Its root is the nearest folder above both the old root and `target`.
@@ -80,17 +80,15 @@ def with_new_maps(
                 write_map(partial / name, values)
         if faults:
             raise ManifestError.of(faults, manifest.source)
-        if folder.exists():
-            shutil.rmtree(folder)
-        partial.rename(folder)
+        table = move_root(manifest, root).drop(columns="row").assign(saliency=names)
+        if whose is not None:
+            table[PROVENANCE] = [whose(i) for i in range(len(manifest))]
+            table = table.drop(columns=CONFIDENCE, errors="ignore")  # it was about the old maps
+        with replacing_folder(folder, partial):
+            manifest_made = Manifest.of(table, root, target.name, multi_label=manifest.multi_label)
+            manifest_made.write(target)
     finally:
         shutil.rmtree(partial, ignore_errors=True)
-    table = move_root(manifest, root).drop(columns="row").assign(saliency=names)
-    if whose is not None:
-        table[PROVENANCE] = [whose(i) for i in range(len(manifest))]
-        table = table.drop(columns=CONFIDENCE, errors="ignore")  # it was about the old maps
-    manifest_made = Manifest.of(table, root, target.name, multi_label=manifest.multi_label)
-    manifest_made.write(target)
     return manifest_made
 
 

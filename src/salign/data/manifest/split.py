@@ -135,8 +135,9 @@ def divide(
     images. The label with the fewest rows left is dealt out first. Its groups come in the order of how many rows of the
     label they have, the largest first; equal groups are in an order drawn with the seed. Each group goes to the split
     that still wants most rows of that label or, if splits are equal in this, most rows overall. If a label has at least
-    as many groups as there are splits, every split wants at least one row of it. If some rows of a group have a split
-    already, the other rows of the group get the most frequent of these splits.
+    as many groups as there are splits, every split wants at least one row of it, and its last groups go to the splits
+    that have none of it yet. If some rows of a group have a split already, the other rows of the group get the most
+    frequent of these splits.
 
     Args:
         manifest: rows without a split have `NO_SPLIT`, as `Manifest.read(..., unsplit=True)` gives them.
@@ -196,8 +197,13 @@ def _assigned(
         count, label = heappop(rarest)
         if count != left[label]:  # an outdated entry: groups of this label were assigned later, which added a new entry
             continue
-        for k in sorted((k for k in holders[label] if k not in assigned), key=lambda k: -counts[k][label]):
-            split = max(shares, key=lambda name: (round(targets[label][name], 9), round(room[name], 9)))
+        splits_with = {assigned[k] for k in holders[label] if k in assigned}
+        without = [name for name in shares if name not in splits_with and len(holders[label]) >= len(shares)]
+        open_groups = sorted((k for k in holders[label] if k not in assigned), key=lambda k: -counts[k][label])
+        for position, k in enumerate(open_groups):
+            choices = without if len(open_groups) - position <= len(without) else shares
+            split = max(choices, key=lambda name: (round(targets[label][name], 9), round(room[name], 9)))
+            without = [name for name in without if name != split]
             assigned[k] = split
             room[split] -= sizes[k]
             for name, number in counts[k].items():

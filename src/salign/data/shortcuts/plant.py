@@ -20,7 +20,7 @@ from scipy import ndimage
 from torch import Tensor
 
 from salign.class_names import SEPARATOR
-from salign.data.manifest import Manifest
+from salign.data.manifest import Manifest, map_columns
 from salign.data.manifest.file_names import file_key
 from salign.data.manifest.image_files import stem
 from salign.data.reading.image import read_image, read_saliency
@@ -105,7 +105,7 @@ def plant_shortcut(
                 clean.append(manifest.where(position))
             shortcuts.append(name if len(spots) else "")
             _save(image, out / names[position])
-            _copy_map(manifest, position, out)
+            _copy_maps(manifest, position, out)
     except OSError as error:
         raise SalignError(f"cannot write the copy to {out}: {error.strerror or error}") from error
     if len(clean) == len(manifest):
@@ -163,7 +163,8 @@ def _refuse(manifest: Manifest, out: Path, kind: str, correlation: Mapping[str, 
 
 def _names(manifest: Manifest) -> list[str]:
     """Name a PNG file for each row after its image, with a number if a map or another row has that name."""
-    used = {file_key(name) for name in manifest.table["saliency"].dropna()}
+    columns = map_columns(manifest.table)
+    used = {file_key(name) for column in columns for name in manifest.table[column].dropna()}
     names = []
     for path in manifest.table["path"]:
         base = PurePosixPath(f"{stem(path)}.png")
@@ -214,12 +215,12 @@ def _save(image: Pixels, path: Path) -> None:
     Image.fromarray(image).save(path, compress_level=1)  # three times as fast as the default
 
 
-def _copy_map(manifest: Manifest, position: int, out: Path) -> None:
-    source = manifest.saliency_path(position)
-    if source is not None:
-        target = out / str(manifest.table["saliency"].iat[position])
+def _copy_maps(manifest: Manifest, position: int, out: Path) -> None:
+    row = manifest.table.iloc[position]
+    for name in row[list(map_columns(row.index))].dropna():
+        target = out / str(name)
         target.parent.mkdir(parents=True, exist_ok=True)
-        shutil.copyfile(source, target)
+        shutil.copyfile(manifest.root / str(name), target)
 
 
 def _measure(planted: Manifest, correlation: Mapping[str, float]) -> pd.DataFrame:

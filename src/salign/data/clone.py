@@ -281,7 +281,7 @@ def _write_parts(
     for i, (_, clone) in enumerate(clones):
         image, values = pixels[i], None
         for column in columns:
-            source = (rows.root / cell).resolve() if (cell := table[column].iat[i]) else None
+            source = (rows.root / cell).resolve() if (cell := str(table[column].iat[i])) else None
             if source is not None and (resized or column == "saliency"):
                 at_size = resize(read_saliency(source, where=rows.where(i, column)), image.shape[:2])
                 values = at_size if column == "saliency" else values

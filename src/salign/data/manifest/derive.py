@@ -47,7 +47,8 @@ def with_new_maps(
         change: returns the new map `(H, W)` in [0, 1] of the image at a position, or None for no map.
         whose: returns the cell of the column `provenance` for the image at a position; the column `confidence` is then
             dropped, because it was about the old maps. None = both columns stay as they are.
-        overwrite: replace a manifest and maps that were written there before; they stay if the new ones cannot be written.
+        overwrite: replace a manifest and maps that were written there before; they stay if the new ones cannot be
+            written.
 
     Returns:
         The new manifest. Its root is the nearest folder above both the old root and `target`.

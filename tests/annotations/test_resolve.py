@@ -283,8 +283,8 @@ def test_rows_of_a_table_that_differ_in_the_size_of_the_image_are_faults(read, i
 
 def test_an_eraser_that_is_left_makes_no_blank_map(images):
     marks = [Annotated("a.png", (80, 120), "cat", (Box(130, 2, 140, 9), Box(0, 0, 4, 4, erase=True)))]
-    found = settle(marks, Images(["a.png"]), images, Naming())
-    assert (found.marked, found.resized, len(found.faults)) == ([], [], 1)
+    resolution = settle(marks, Images(["a.png"]), images, Naming())
+    assert (resolution.marked, resolution.resized, len(resolution.faults)) == ([], [], 1)
 
 
 @pytest.mark.parametrize(

@@ -41,6 +41,6 @@ def test_eyetagger_leaves_out_one_entry_and_keeps_the_others(read):
     assert np.array_equal(found[0].mask.decode(), MASK)
     assert "[1].annotation: expected a transparent picture with strokes" in faults[0]
     assert "[2].annotation.objects[0].angle: expected 0: a path as it was drawn" in faults[1]
-    flipped = {"objects": [{"type": "path", "strokeWidth": 2, "flipX": True, "path": [["M", 1, 1], ["L", 2, 2]]}]}
-    found, faults = read("eyetagger", {"e.json": [good, good | {"image": "c", "annotation": flipped}]}, "e.json")
+    mirror = {"objects": [{"type": "path", "strokeWidth": 2, "flipX": True, "path": [["M", 1, 1], ["L", 2, 2]]}]}
+    found, faults = read("eyetagger", {"e.json": [good, good | {"image": "c", "annotation": mirror}]}, "e.json")
     assert "[1].annotation.objects[0].flipX: expected false: a path as it was drawn, got true" in faults[0]

@@ -177,6 +177,8 @@ def test_an_export_replaces_an_earlier_one_and_nothing_else(annotated, tmp_path)
     (out / "maps" / "old.png").write_bytes(b"")
     export_to(annotated, out)
     assert not (out / "maps" / "old.png").exists()
+    (out / "maps" / ".DS_Store").touch()
+    export_to(annotated, out)
     (tmp_path / "thesis").mkdir()
     (tmp_path / "thesis" / "chapter.tex").write_text("dear")
     with pytest.raises(SalignError, match="something else than an export"):

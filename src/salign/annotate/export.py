@@ -43,6 +43,8 @@ _FILES = {
     "comments.csv", "summary.txt", "README.txt",
 }  # fmt: skip
 """All files that an export may have beside its maps; `README.txt` is in those that were downloaded."""
+_OF_SYSTEMS = {".DS_Store", "Thumbs.db", "desktop.ini"}
+"""Files that a file manager leaves in a folder that somebody looked at."""
 _MAPS = ("maps", ".png")
 """The uppermost folder and the ending of the maps of an export."""
 
@@ -162,7 +164,9 @@ def _check_replaceable(out: Path) -> None:
         return
     if not all((out / name).is_file() for name in ("annotations.csv", "shapes.json")):
         raise SalignError(f"{out}: there is something else than an export; give a new folder")
-    files = [file.relative_to(out) for file in sorted(out.rglob("*")) if not file.is_dir()]
+    files = [
+        file.relative_to(out) for file in sorted(out.rglob("*")) if not file.is_dir() and file.name not in _OF_SYSTEMS
+    ]
     if strange := [str(file) for file in files if str(file) not in _FILES and (file.parts[0], file.suffix) != _MAPS]:
         raise SalignError(f"{out}: no export has the file {strange[0]}; move it away, or give a new folder")
 

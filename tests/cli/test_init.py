@@ -213,6 +213,16 @@ def test_known_splits_stay_and_the_one_that_lacks_is_told(tmp_path):
     assert all(path.startswith("test/") for path in table["path"][table["split"] == "test"])
 
 
+@pytest.mark.parametrize(("known", "lacks"), [("test", "val"), ("val", "test")])
+def test_images_with_an_empty_cell_for_the_split_are_divided_beside_the_split_that_is_there(known, lacks, tmp_path):
+    images(tmp_path, [f"{k}.png" for k in range(60)])
+    rows = [f"{k}.png,{'ab'[k % 2]},{known if k < 20 else ''}" for k in range(60)]
+    (tmp_path / "labels.csv").write_text("\n".join(["image,label,split", *rows]))
+    salign("init", tmp_path)
+    table = Manifest.read(tmp_path / "manifest.csv").table
+    assert Counter(table["split"]) == {"train": 34, lacks: 6, known: 20}
+
+
 @pytest.mark.parametrize(
     ("count", "alike", "options", "words"),
     [

@@ -23,6 +23,7 @@ def test_runs_and_studies_with_their_figures(trained, tmp_path, monkeypatch):
     for name in ("recipe.yaml", "evaluation.csv", "done"):
         (tmp_path / "runs" / trained.name / name).write_bytes((trained / name).read_bytes())
     (study / "cells.json").write_text('["ce-seed0-01234560", "guided-seed0-01234560", "guided-seed1-89abcdef"]')
+    (study / "runs" / ".guided-seed1-89abcdef.lock").touch()
     changed = salign("runs").out
     assert "study s (studies/s): 2 of 3 runs are done; auroc on test" in changed
     assert "0.500 (1 runs)" in changed

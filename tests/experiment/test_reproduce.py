@@ -142,3 +142,17 @@ def test_the_rows_of_this_project_name_arms_and_sets_of_studies_that_there_are(m
         assert row.set in dict.fromkeys(study.recipe["data"]["test"])
     listed = CliRunner().invoke(app, ["reproduce", "--table", str(path)]).output
     assert all(f"{name}: " in listed for name in rows)
+
+
+def test_a_row_names_the_network_where_its_study_has_several(table):
+    networks = {"small": {}, "large": {"model": {"backbone": "resnet50"}}}
+    path = table(study={"networks": networks})
+    row = EvidenceTable.read(path).rows["gain"]
+    measured = figures({"cyborg": {0: 0.75, 2: 0.7}, "ce": {0: 0.5, 2: 0.5}}).replace("network", "small")
+    measured = pd.concat([measured, measured.assign(network="large", value=0.5)])
+    with pytest.raises(SalignError, match="network: the row must name one of large, small"):
+        figure_of_row(row, measured)
+    path = table(study={"networks": networks}, network="small")
+    row = EvidenceTable.read(path).rows["gain"]
+    assert figure_of_row(row, measured) == pytest.approx(0.225)
+    assert {cell.network for cell in expand(study_of_row(row, path))} == {"small"}

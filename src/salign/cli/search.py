@@ -9,7 +9,7 @@ import typer
 
 from salign.cli.arguments import ThreadsOption, WorkersOption
 from salign.limits import LARGEST_SEED
-from salign.location import quote
+from salign.location import command_of
 
 if TYPE_CHECKING:
     from salign.experiment.runner import Executor
@@ -111,7 +111,9 @@ def _train(
     recipe = Recipe.read(source)
     if not isinstance(recipe, ClassifyRecipe) or recipe.posthoc is not None or recipe.data.multi_label:
         raise SalignError(f"{source}: a search compares trained classifiers with one class per image.")
-    again = f"salign search {quote(source)} --space {quote(space)} --budget {budget} --seed {seed} --out {quote(out)}"
+    words = ["salign", "search", str(source), "--space", space, "--budget", str(budget), "--metric", metric]
+    words += ["--predictor", predictor, "--order", order, "--best", str(best), "--seed", str(seed), "--out", str(out)]
+    again = command_of(words)
 
     def executor() -> Executor:
         from salign.experiment.runner import LocalExecutor

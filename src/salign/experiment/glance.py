@@ -40,7 +40,7 @@ def glance(folder: Path) -> Glance:
         SalignError: the folder has no valid `study.yaml`, or another file in it is damaged.
     """
     study, files = Study.read(folder / "study.yaml"), StudyFolder(folder)
-    there = [RunFolder(path) for path in sorted(files.runs.glob("*-seed*"))]
+    there = [RunFolder(path) for path in sorted(files.runs.glob("[!.]*-seed*"))]
     runs = files.runs_asked()
     arms: dict[str, list[float]] = {}
     for run in there if runs is None else runs:

@@ -29,6 +29,8 @@ class EvidenceRow(Section):
     """The figure of this arm with the same seed is subtracted; null subtracts nothing."""
     dataset: Name | None = None
     """The row is about this data set, where the study has several."""
+    network: Name | None = None
+    """The row is about this network, where the study has several."""
     images: int | None = None
     """This many training images are drawn; null means all."""
     annotated: float = 1.0
@@ -108,8 +110,9 @@ def study_of_row(row: EvidenceRow, table: Path | str) -> Study:
     """
     study = Study.read(Path(table).parent / row.study)
     arms = [row.arm] if row.minus is None else [row.arm, row.minus]
-    datasets = None if row.dataset is None else [row.dataset]
-    grid = Grid(arms=arms, seeds=row.seeds, images=[row.images], annotated=[row.annotated], datasets=datasets)
+    datasets, networks = ([name] if name else None for name in (row.dataset, row.network))
+    size: dict[str, Any] = {"images": [row.images], "annotated": [row.annotated]}
+    grid = Grid(arms=arms, seeds=row.seeds, **size, datasets=datasets, networks=networks)
     content = {**study.model_dump(), "grids": [grid.model_dump()], "target": row.set, "reference": None}
     content["analysis"] = {**study.analysis.model_dump(), "sets": [row.set], "images": 1}
     small = Study.build(content, str(Path(table).parent / row.study))
@@ -129,11 +132,16 @@ def figure_of_row(row: EvidenceRow, figures: pd.DataFrame) -> float:
         figures: see `Results.figures`.
 
     Raises:
-        SalignError: a run of the row is not finished, or has no such figure.
+        SalignError: a run of the row is not finished, or has no such figure; or the study has several data sets or
+            networks, and the row does not say which.
     """
     images = ALL_IMAGES if row.images is None else row.images
     here = figures[(figures["set"] == row.set) & (figures["metric"] == row.metric)]
     here = here[(here["images"] == images) & (here["annotated"] == row.annotated)]
+    for column, name in (("dataset", row.dataset), ("network", row.network)):
+        here = here if name is None else here[here[column] == name]
+        if len(names := sorted(here[column].unique())) > 1:
+            raise SalignError(f"{column}: the row must name one of {', '.join(names)}, which its study has.")
     values = {arm: here[here["arm"] == arm].set_index("seed")["value"] for arm in (row.arm, row.minus) if arm}
     for arm, of_arm in values.items():
         if absent := sorted(set(row.seeds) - set(of_arm.index)):

@@ -222,7 +222,8 @@ def _rows(look: Look, labels: Mapping[str, str], source: str) -> pd.DataFrame:
         return rows
     cells = table.rows.set_index(IMAGE)
     if table.split is not None:
-        rows["split"] = [str(cells[table.split].get(path) or NO_SPLIT) for path in paths]
+        splits = cells[table.split].fillna("")
+        rows["split"] = [str(splits.get(path) or NO_SPLIT) for path in paths]
     own = {"id", "label", "split", "saliency", "path", "row", HOT, table.split, *table.labels}
     free = [name for name in cells.columns if name not in own]
     return rows.assign(**{name: [cells[name].get(path, "") for path in paths] for name in free}).fillna("")
@@ -252,8 +253,9 @@ def _divided(manifest: Manifest, groups: Sequence[str], choices: Choices, remark
         shares, move, sentence = dict(choices.shares), roles["train"], "train alone; divided now, each class alike"
     elif missing:
         share = choices.shares.get(missing[0], SHARES["val"])
-        shares, move = {roles["train"][0]: 1 - share, missing[0]: share}, roles["train"][:1]
-        sentence = f"{', '.join(known)}; {missing[0]} is missing and is taken from {move[0]} ({share:.0%})"
+        train = next(iter(roles["train"]), "train")
+        shares, move = {train: 1 - share, missing[0]: share}, roles["train"][:1]
+        sentence = f"{', '.join(known)}; {missing[0]} is missing and is taken from {train} ({share:.0%})"
     elif NO_SPLIT in manifest.splits:
         shares, move, sentence = dict(choices.shares), [], f"{', '.join(known)}; rows without a split are divided"
     else:

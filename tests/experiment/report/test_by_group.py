@@ -52,6 +52,22 @@ def test_each_group_and_the_worst_stand_beside_their_difference_to_the_baseline(
     assert list(forgotten.frame) == ["arm", "wrong", "wrong − ce"]
 
 
+def test_arms_that_share_their_runs_count_each_seed_once(digits: Path, tmp_path: Path) -> None:
+    again = {"again": {"loss": {"name": "cyborg"}}}
+    plan = study(digits, grids=[{"arms": ["ce", "cyborg", "again"], "seeds": 2}], controls=[], arms=again)
+    results = made(tmp_path, digits, plan, {"ce": 0.5, "cyborg": 0.5, "again": 0.5})
+    assert results.runs["path"].nunique() == 4
+    for row in results.runs.itertuples():
+        table = pd.DataFrame({"split": ["test_ood"], "group_column": "colour", "group": "wrong", "metric": "accuracy"})
+        value = RIGHT["cyborg" if row.arm == "again" else str(row.arm), int(row.seed)][1]
+        table.assign(value=value).to_csv(Path(str(row.path)) / "evaluation.csv", index=False)
+    (sheet,) = groups_of_images(plan, groups_of(plan, results.figures), results.runs, {})
+    assert isinstance(sheet, Table)
+    rows = sheet.frame.set_index("arm")["wrong"]
+    # .6 and .8: the standard deviation of two seeds is .141; were each to count twice, it would be .115
+    assert rows["cyborg"] == rows["again"] == "70.0 ± 14.1"
+
+
 def test_runs_that_report_on_no_groups_have_no_such_table(digits: Path, tmp_path: Path) -> None:
     plan = study(digits)
     results = made(tmp_path, digits, plan)

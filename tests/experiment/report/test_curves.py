@@ -118,3 +118,9 @@ def test_annotated_shares_are_drawn_at_the_images_of_the_guided_arm(plan, result
     values = results.figures.query("set == 'test_ood' and metric == 'accuracy' and arm == 'cyborg' and images == -1")
     means = 100 * values.groupby("annotated")["value"].mean()
     assert f"cyborg: {means[0.1]:.1f} at 10, {means[0.5]:.1f} at 50, {means[1.0]:.1f} at 100" in spoken
+
+
+def test_a_set_without_the_figure_has_no_curve(plan, results):
+    known = results.figures[results.figures["set"] == "test_ood"]
+    (plots,) = over_annotations(plan, groups_of(plan, known), results.runs, looks(["ce", "cyborg", "ce_times@2"]))
+    assert len(plots.svgs) == 1

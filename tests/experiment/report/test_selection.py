@@ -53,6 +53,14 @@ def test_an_arm_that_learned_from_the_validation_images_is_not_chosen_by_them(pl
     assert set(table["best"]) == {"dfr:ce"}  # which it may be
 
 
+@pytest.mark.parametrize("control", ["blobs", "shuffled:swap"])
+def test_a_control_that_the_study_does_not_name_is_no_candidate(plan, control):
+    figures = FIGURES | {control: FIGURES["shuffled"]}
+    table = selection_table(plan, groups_of(plan, table_of(figures))).set_index("rule")
+    assert dict(table["arm"]) == {"validation": "ce", "worst": "cyborg", "region": "swap"}
+    assert set(table["best"]) == {"swap"}
+
+
 def test_a_rule_without_figures_is_left_out(plan):
     groups = groups_of(plan, table_of(FIGURES, region=False))
     assert list(selection_table(plan, groups)["rule"]) == ["validation", "worst"]

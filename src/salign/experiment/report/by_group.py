@@ -36,7 +36,7 @@ def groups_of_images(study: Study, groups: Sequence[Group], runs: pd.DataFrame, 
     for group in groups:
         for test_set, metric, worst, words in questions:
             for column, parts in _columns(figures, test_set, metric).items():
-                if rows := _rows(study, group, figures, runs, parts, worst):
+                if rows := _rows(study, group, figures, parts, worst):
                     caption = (
                         f"{group.title}, by {column}: {words}, in points of 100, mean ± standard deviation over seeds; "
                         f"and the paired difference to {study.baseline} with its 95 % t interval. The worst group is "
@@ -62,16 +62,13 @@ def _rows(
     study: Study,
     group: Group,
     figures: pd.DataFrame,
-    runs: pd.DataFrame,
     parts: dict[str, str],
     worst: Literal["min", "max"],
 ) -> list[dict[str, str]]:
     """Return a row for each arm that has any figure: every group, the worst group, and differences to the baseline."""
     of_arm: dict[str, pd.DataFrame] = {}
     for arm in group.arms:
-        names = {path.rsplit("/", 1)[-1]: seed for seed, path in group.paths(runs, arm).items()}
-        rows = figures[figures["run"].isin(list(names))].set_index("run").rename(index=names)
-        values = rows[list(parts.values())].set_axis(list(parts), axis=1).astype(float)
+        values = group.rows(figures, arm).set_index("seed")[list(parts.values())].set_axis(list(parts), axis=1).astype(float)
         if len(parts) > 1:
             values[WORST] = values.agg(worst, axis=1)
         of_arm[arm] = values.dropna(how="all")

@@ -69,8 +69,11 @@ def over_annotations(study: Study, groups: Sequence[Group], runs: pd.DataFrame, 
         for role, test_set in reversed(set_roles(study)):
             lines = [values for arm in group.arms if (values := line(group, arm, test_set, study.metric, axis))]
             labels = ("annotated training images that keep their map, %", f"{study.metric} on {test_set}, points")
-            svgs.append(curves(lines, styles, labels, title=heading(groups, group), name=f"annotated-{number}-{role}"))
-        blocks.append(Plots("Mean over seeds; the band is its 95 % t interval.", svgs))
+            if lines:
+                name = f"annotated-{number}-{role}"
+                svgs.append(curves(lines, styles, labels, title=heading(groups, group), name=name))
+        if svgs:
+            blocks.append(Plots("Mean over seeds; the band is its 95 % t interval.", svgs))
     return blocks
 
 

@@ -11,7 +11,7 @@ import pandas as pd
 
 from salign.evaluate.comparison import Comparison, compare
 from salign.evaluate.ranking import Array
-from salign.experiment.arms import controls_among
+from salign.experiment.arms import OTHER_MAPS, arm_changes, controls_among
 from salign.experiment.study import ALL_IMAGES, Study
 
 if TYPE_CHECKING:
@@ -84,18 +84,28 @@ class Group:
             return np.empty(0), np.empty(0)
         return by_seed(*(self.scores(arm, test_set, metric, condition) for arm in (first, second)))
 
-    def paths(self, runs: pd.DataFrame, arm: str, condition: Condition | None = None) -> dict[int, str]:
-        """Return seed -> run folder of an arm, by ascending seed.
+    def rows(self, runs: pd.DataFrame, arm: str, condition: Condition | None = None) -> pd.DataFrame:
+        """Return the rows of the runs of an arm, by ascending seed.
 
         Args:
-            runs: a row per finished cell; see `Results.runs`.
+            runs: a row per finished cell, with the columns `PLACE` among others.
             arm: name of the arm.
             condition: condition of the runs; None = that under which the arm is reported.
         """
         images, annotated = condition or self.conditions[arm]
         here = (runs["dataset"] == self.dataset) & (runs["network"] == self.network) & (runs["arm"] == arm)
         number = ALL_IMAGES if np.isinf(images) else images
-        rows = runs[here & (runs["images"] == number) & (runs["annotated"] == annotated)].sort_values("seed")
+        return runs[here & (runs["images"] == number) & (runs["annotated"] == annotated)].sort_values("seed")
+
+    def paths(self, runs: pd.DataFrame, arm: str, condition: Condition | None = None) -> dict[int, str]:
+        """Return seed -> run folder of an arm, by ascending seed.
+
+        Args:
+            runs: a row per finished cell; see `Results.runs`.
+            arm: as for `rows`.
+            condition: as for `rows`.
+        """
+        rows = self.rows(runs, arm, condition)
         return {int(seed): str(path) for seed, path in zip(rows["seed"], rows["path"], strict=True)}
 
     def compare(self, first: str, second: str, test_set: str, metric: str) -> Comparison | None:
@@ -116,6 +126,12 @@ def controls_of(study: Study, group: Group, arm: str) -> list[str]:
     """
     first = [name for name in study.controls if name in group.arms] if arm == study.guided else []
     return list(dict.fromkeys([*first, *controls_among(group.arms, arm, guided=study.guided, own=study.arms)]))
+
+
+def is_control(study: Study, arm: str) -> bool:
+    """Whether an arm is a control: the study names it as one, or it has maps of `OTHER_MAPS`."""
+    maps = arm_changes(arm, guided=study.guided, own=study.arms).get("data", {}).get("maps")
+    return arm in study.controls or maps in OTHER_MAPS
 
 
 def by_seed(first: pd.Series, second: pd.Series) -> tuple[Array, Array]:

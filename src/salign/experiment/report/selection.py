@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import pandas as pd
 
 from salign.experiment.arms import arm_changes
-from salign.experiment.report.groups import Group
+from salign.experiment.report.groups import Group, is_control
 from salign.experiment.report.tables import points
 from salign.experiment.rules import RULES, VALIDATION, figure_of
 from salign.experiment.study import Study
@@ -19,7 +19,7 @@ from salign.pages.sheet import Block, Table
 def selection_table(study: Study, groups: Sequence[Group]) -> pd.DataFrame:
     """Apply every rule of selection to the arms of each group.
 
-    The controls that the study names cannot be chosen, nor can an arm `dfr:ARM`, because its head learned from the
+    Controls cannot be chosen, nor can an arm `dfr:ARM`, because its head learned from the
     validation images that the rules use.
 
     Args:
@@ -34,7 +34,7 @@ def selection_table(study: Study, groups: Sequence[Group]) -> pd.DataFrame:
     """
     rows = []
     for group in groups:
-        arms = [arm for arm in group.arms if arm not in study.controls]
+        arms = [arm for arm in group.arms if not is_control(study, arm)]
         there = {arm: _mean(group, arm, study.target, study.metric) for arm in arms}
         there = {arm: value for arm, value in there.items() if not math.isnan(value)}
         for rule in RULES:

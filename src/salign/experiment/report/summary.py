@@ -10,7 +10,7 @@ import pandas as pd
 from salign.evaluate.comparison import Comparison, seeds_needed
 from salign.experiment.arms import control_of
 from salign.experiment.report.doubts import Alike, alike_answers, alike_in_words, shuffled_in_words
-from salign.experiment.report.groups import Group, controls_of
+from salign.experiment.report.groups import Group, controls_of, is_control
 from salign.experiment.report.tables import difference_in_words, points, set_roles
 from salign.experiment.study import Study
 
@@ -241,14 +241,14 @@ def _others(study: Study, group: Group) -> str:
 def _best(study: Study, group: Group, constant: Collection[str]) -> str:
     """Name the arm that is furthest above the guided arm under a condition that both share, if there is one.
 
-    Arms in `constant` are left out: half or more of their runs give all images of the target or reference set the same
+    Controls are left out, and arms in `constant`: half or more of their runs give all images of the target or reference set the same
     answer, and may score high only because that answer is frequent. The sentence also compares the arm on the reference
     set.
     """
     gains = {}
     for arm in group.arms:
         ours, theirs = group.pair(arm, study.guided, study.target, study.metric)
-        if len(ours) and arm not in {study.guided, study.baseline, *study.controls, *constant}:
+        if len(ours) and arm not in {study.guided, study.baseline, *constant} and not is_control(study, arm):
             gains[arm] = float((ours - theirs).mean())
     arm = max(gains, key=lambda name: (gains[name], name), default="")
     comparison = group.compare(arm, study.guided, study.target, study.metric) if gains.get(arm, 0) > 0 else None

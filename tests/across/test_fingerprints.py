@@ -164,7 +164,7 @@ def test_a_recipe_written_out_before_there_was_another_head_had_timms(manifest, 
     assert Recipe.read(path, ["train.epochs=3"]).model.head == "timm"
     assert Recipe.read(path, ["model.head=small"]).model.head == "small"
     by_hand = {"name": "n", "preset": "wacv2023", "data": {"manifest": str(manifest)}}
-    for train in ({}, {"epochs": 3, "lr": 0.1}):
+    for train in ({}, {"epochs": 3, "lr": 0.1}, full(manifest)["train"]):
         assert Recipe.build({**by_hand, "train": train}).model.head == "small"
     assert Recipe.read(write(tmp_path, Recipe.build(by_hand))).model.head == "small"
 

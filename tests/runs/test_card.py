@@ -14,7 +14,7 @@ from command import salign
 from salign.errors import SalignError
 from salign.models.weights import licence_of
 from salign.readers import read_yaml
-from salign.runs.card import data_card, refresh_cards, reliance_sentences, write_cards
+from salign.runs.card import data_card, model_card, refresh_cards, reliance_sentences, write_cards
 from salign.runs.run import Run
 
 DRAWER = Path(__file__).parents[1] / "fixtures" / "earlier" / "runs" / "maps-0858044f"
@@ -53,6 +53,14 @@ def test_the_card_says_what_a_reader_needs(trained, digits):
     ):  # fmt: skip
         assert words in text
     assert str(digits.parent) not in text + (trained / "data-card.md").read_text()
+
+
+def test_a_card_without_a_threshold_says_that_validation_chose_the_epoch_alone(trained, tmp_path):
+    run = Run(shutil.copytree(trained, tmp_path / "run"))
+    assert "`val` chose the epoch and the threshold." in model_card(run)
+    described = json.loads((run.path / "model.json").read_text())
+    (run.path / "model.json").write_text(json.dumps({key: described[key] for key in described if key != "threshold"}))
+    assert "a bootstrap over images. `val` chose the epoch.\n" in model_card(run)
 
 
 def test_the_data_card_counts_what_the_run_used(trained, digits):

@@ -89,7 +89,7 @@ def test_two_runs_stand_beside_each_other(run, trained, tmp_path):
     assert page == run.path / "page" / "beside-other.html"
     assert all(one["answers"][0] == one["answers"][1] and len(one["answers"]) == 2 for one in items(page))
     assert "test_ood (20 images), other</th>" in page.read_text("utf-8")
-    with pytest.raises(SalignError, match="cannot stand beside"):
+    with pytest.raises(SalignError, match=f"both folders are called {run.path.name}, and the page"):
         explain_run(run, beside=Run(run.path))
 
 

@@ -51,6 +51,7 @@ def test_accuracy_at_the_end_is_that_of_any_epoch_with_what_was_learned_and_with
         ({"even": 1}, 10, [9]),
         ({"log": 4}, 1000, [0, 9, 99, 999]),
         ({"log": 9}, 3, [0, 1, 2]),
+        ({"log": 1}, 10, [9]),
         ({"even": 9}, 3, [0, 1, 2]),
     ],
 )
@@ -159,6 +160,7 @@ def test_the_weights_after_the_chosen_epochs_are_networks(tmp_path: Path) -> Non
     [
         ({"steps": 6}, 10_000, [0, 1, 10, 100, 1000, 10_000]),
         ({"steps": 5}, 3, [0, 1, 2, 3]),
+        ({"steps": 2}, 8, [0, 8]),
         ({"steps": 1}, 8, [0]),
         ({"even": 3}, 8, []),
         (None, 8, []),

@@ -92,7 +92,7 @@ def model_card(run: Run) -> str:
         metrics = main_figures(whole["metric"], attacks=recipe.data.attacks)
         front |= {"pipeline_tag": "image-classification", "model-index": [_index(run, whole, metrics)]}
         sections += [
-            ("Figures", _figures(whole, metrics)),
+            ("Figures", _figures(run, whole, metrics)),
             ("Limits", _limits(run)),
             ("Where it looks, and what it relies on", _reliance(run)),
         ]
@@ -196,13 +196,16 @@ def _rounded(value: float) -> float | None:
     return round(float(value), 6) if math.isfinite(value) else None
 
 
-def _figures(figures: pd.DataFrame, metrics: Sequence[str]) -> str:
+def _figures(run: Run, figures: pd.DataFrame, metrics: Sequence[str]) -> str:
     rows = []
     for name, part in figures.groupby("split", sort=False):
         known = part.set_index("metric")
         row = {"set": str(name), "images": str(known["n"].max())}
         rows.append(row | {name_of(metric): _cell(known, metric) for metric in metrics})
-    words = "Each figure stands with its interval, a bootstrap over images. `val` chose the epoch and the threshold."
+    chosen = ["the epoch"] if run.recipe.train.select != "last" else []
+    chosen += ["the threshold"] if describe_model(run.path).get("threshold") else []
+    words = "Each figure stands with its interval, a bootstrap over images."
+    words += f" `val` chose {' and '.join(chosen)}." if chosen else ""
     return f"{words}\n\n{_table(pd.DataFrame(rows).set_index('set').T.rename_axis('figure').reset_index())}"
 
 

@@ -107,7 +107,12 @@ def _check(run: Run, beside: Run | None, method: str) -> None:
             raise SalignError(f"{each.path} is {each.recipe.network}, and this page is about classifiers{measure}.")
     if run.multi_label and method == "rise":
         raise SalignError("rise explains one class, and images may have several here: take cam or grad_cam.")
-    if beside is not None and (beside.classes != run.classes or beside.path.name == run.path.name):
+    if beside is not None and beside.path.name == run.path.name:
+        raise SalignError(
+            f"{beside.path} cannot stand beside {run.path}: both folders are called {run.path.name}, and the page tells "
+            "runs apart by the names of their folders. Rename one."
+        )
+    if beside is not None and beside.classes != run.classes:
         raise SalignError(
             f"{beside.path} cannot stand beside {run.path}: expected another run of the classes "
             f"{', '.join(run.classes)}, got {', '.join(beside.classes)}."

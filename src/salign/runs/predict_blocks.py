@@ -72,7 +72,11 @@ class PredictBlocks(Blocks[Part]):
         return super().is_done(number) and (self.leave_out or not self.left_out(number))
 
     def describe(self, parts: Sequence[Part]) -> dict[str, Any]:
-        """Describe the model, the images by their names, and the options that the answers depend on."""
+        """Describe the model, the images by their names, and the options that the answers depend on.
+
+        The batch size is not among them, so that after a lack of memory the work goes on with a smaller one. It changes
+        no more than how a logit is rounded.
+        """
         names = hashlib.sha256(json.dumps([str(self.images.resolve()), [part.files for part in parts]]).encode())
         model = [self.run] if self.run.suffix == ".onnx" else [description_file(self.run), self.run / WEIGHTS]
         return {

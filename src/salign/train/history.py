@@ -129,6 +129,7 @@ def snapshot_epochs(snapshots: Spacing | None, epochs: int) -> list[int]:
         return sorted(epoch for epoch in set(snapshots) if 0 <= epoch < epochs)
     ((spacing, count),) = snapshots.items()
     places = np.geomspace(1, epochs, count) if spacing == "log" else np.linspace(epochs / count, epochs, count)
+    places[-1:] = epochs  # where it is the only one, geomspace gives 1
     return sorted({round(float(mark)) - 1 for mark in places if mark >= 0.5})
 
 
@@ -142,7 +143,9 @@ def snapshot_steps(snapshots: Spacing | None, steps: int) -> list[int]:
     """
     if not isinstance(snapshots, dict) or "steps" not in snapshots:
         return []
-    return sorted({0, *(round(float(step)) for step in np.geomspace(1, steps, snapshots["steps"] - 1))})
+    places = np.geomspace(1, steps, snapshots["steps"] - 1)
+    places[-1:] = steps  # where it is the only one, geomspace gives 1
+    return sorted({0, *(round(float(step)) for step in places)})
 
 
 class KeepHistory(Callback):

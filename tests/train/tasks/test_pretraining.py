@@ -80,6 +80,8 @@ def test_the_queue_holds_the_newest_and_the_second_network_follows() -> None:
     assert task.queue[:, 0].tolist() == [2, 2, 2, *before[3:, 0].tolist()]
     task._remember(torch.full((3, 4), 3.0))
     assert task.queue[:, 0].tolist() == [3, 2, 2, 3, 3]
+    task._remember(torch.arange(10.0, 23)[:, None].expand(13, 4))  # more than the queue holds
+    assert task.queue[:, 0].tolist() == [19, 20, 21, 22, 18]
     mine, theirs = next(task.follower.parameters()), next(task.network.parameters())
     old = mine.clone()
     with torch.no_grad():

@@ -68,7 +68,8 @@ def _rows(
     """Return a row for each arm that has any figure: every group, the worst group, and differences to the baseline."""
     of_arm: dict[str, pd.DataFrame] = {}
     for arm in group.arms:
-        values = group.rows(figures, arm).set_index("seed")[list(parts.values())].set_axis(list(parts), axis=1).astype(float)
+        rows = group.rows(figures, arm).set_index("seed")
+        values = rows[list(parts.values())].set_axis(list(parts), axis=1).astype(float)
         if len(parts) > 1:
             values[WORST] = values.agg(worst, axis=1)
         of_arm[arm] = values.dropna(how="all")

@@ -241,9 +241,9 @@ def _others(study: Study, group: Group) -> str:
 def _best(study: Study, group: Group, constant: Collection[str]) -> str:
     """Name the arm that is furthest above the guided arm under a condition that both share, if there is one.
 
-    Controls are left out, and arms in `constant`: half or more of their runs give all images of the target or reference set the same
-    answer, and may score high only because that answer is frequent. The sentence also compares the arm on the reference
-    set.
+    Controls are left out, and so are arms in `constant`: half or more of their runs give all images of the target or
+    reference set the same answer, and may score high only because that answer is frequent. The sentence also compares
+    the arm on the reference set.
     """
     gains = {}
     for arm in group.arms:

@@ -164,14 +164,15 @@ class Recipe(Section):
     def _in_its_time(cls, content: dict[str, Any]) -> dict[str, Any]:
         """Fill in the values of keys that did not exist when a recipe was written into a run folder; see `_LATER`.
 
-        The recipe in a run folder has every key of its time written out. It is recognised by this: it has every key of
-        `train` that is not in `_LATER`. Any other recipe is returned as it is.
+        The recipe in a run folder has every key of its time written out. It is recognised by this: its sections have
+        every key that is not in `_LATER`. Any other recipe is returned as it is.
         """
-        train = content.get("train")
-        kinds: dict[str, Any] = {section: cls.model_fields[section].annotation for section in (*_LATER, "train")}
+        kinds: dict[str, Any] = {section: cls.model_fields[section].annotation for section in _LATER}
         fields = {section: set(kind.model_fields) for section, kind in kinds.items()}
-        if not isinstance(train, dict) or fields["train"] - set(_LATER.get("train", {})) - set(train):
-            return content
+        for section, later in _LATER.items():
+            values = content.get(section)
+            if not isinstance(values, dict) or fields[section] - set(later) - set(values):
+                return content
         usual = {
             section: known
             for section, later in _LATER.items()

@@ -165,9 +165,9 @@ class Pretraining(Task):
             mine.lerp_(theirs, 1 - self.loss.momentum)
 
     def _remember(self, keys: Tensor) -> None:
-        """Put embeddings `(B, D)` into the queue, in place of the oldest ones."""
+        """Put embeddings `(B, D)` into the queue, in place of the oldest ones; of too many, the last ones go in."""
         places = (self.oldest + torch.arange(len(keys), device=keys.device)) % len(self.queue)
-        self.queue[places] = keys.to(self.queue)
+        self.queue[places[-len(self.queue) :]] = keys[-len(self.queue) :].to(self.queue)
         self.oldest = (self.oldest + len(keys)) % len(self.queue)
 
 

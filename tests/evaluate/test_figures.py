@@ -132,6 +132,11 @@ def test_one_class_only_gives_reasons_not_numbers(label: str) -> None:
     assert 0 < found.loc["accuracy", "low"] < found.loc["accuracy", "high"] < 1
 
 
+def test_the_area_of_a_class_is_about_all_images() -> None:
+    found = evaluate(predictions(["a"] * 6 + ["b"] * 3 + ["c"] * 3, ["a", "b", "c"], seed=1), ["a", "b", "c"])
+    assert [pick(found, f"{name}[a]").n for name in ("auroc", "sensitivity", "specificity")] == [12, 6, 6]
+
+
 def test_the_threshold_keeps_the_worst_kind_of_attack_to_the_share() -> None:
     """A quarter may be missed: of seven attacks as one kind the lowest, of the two of kind b none."""
     scores = [0.1, 0.2, 0.9, 0.8, 0.7, 0.6, 0.5, 0.55, 0.35]

@@ -40,3 +40,5 @@ def test_nothing_is_forgotten_where_nothing_changes() -> None:
 def test_as_many_images_as_predictions() -> None:
     with pytest.raises(SalignError, match=r"correct: expected \(E, 6\).*got \(3, 5\)"):
         evaluate_forgetting(TABLE, CORRECT[:, :5], generator=np.random.default_rng(0))
+    with pytest.raises(SalignError, match=r"correct: expected \(E, 6\).*got \(0, 6\)"):
+        evaluate_forgetting(TABLE, CORRECT[:0], generator=np.random.default_rng(0))

@@ -115,6 +115,15 @@ def test_a_resample_without_a_rare_class_is_left_out_and_counted() -> None:
     assert 0 <= found["low"] <= found["value"] <= found["high"] <= 1
 
 
+def test_a_figure_that_no_resample_has_is_without_an_interval() -> None:
+    labels, logits = numbers()
+    labels[:, 2] = np.arange(120) == 7
+    found = figures(table(labels, logits), resamples=1, generator=np.random.default_rng(3)).loc["auroc[c]"]
+    assert np.isfinite(found["value"])
+    assert np.isnan([found["low"], found["high"]]).all()
+    assert found["note"] == "1 images with c; interval without 1 resamples that lack one kind of image"
+
+
 def test_two_classes_and_groups() -> None:
     labels, logits = numbers()
     made = table(labels[:, :2], logits[:, :2], ["a", "b"], site=["x", "y"] * 60)

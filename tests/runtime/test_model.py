@@ -95,6 +95,13 @@ def test_what_is_no_picture_is_refused(model, picture, words):
         model(picture)
 
 
+def test_one_array_is_no_list_of_pictures(model):
+    pixels = np.zeros((9, 9, 3), np.uint8)
+    assert len(model.batch(pixels[None])) == len(model.batch([pixels])) == 1
+    with pytest.raises(SalignError, match=r"expected a list of arrays, got a single array \(9, 9, 3\)"):
+        model.batch(pixels)
+
+
 def test_another_threshold(model):
     named = {"1": 0.55, "7": 0.45}
     assert [model.with_threshold(p).called(named) for p in (0.4, 0.45, 0.5)] == ["7", "7", "1"]

@@ -207,7 +207,8 @@ def figure_lines(
         elif resamples:
             resampled = np.concatenate(resampled_values[name])
             defined = resampled[~np.isnan(resampled)]
-            low, high = percentile_interval(defined, confidence)
+            if len(defined):
+                low, high = percentile_interval(defined, confidence)
             if len(defined) < len(resampled):
                 notes.append(f"interval without {len(resampled) - len(defined)} resamples that lack one kind of image")
             if low == high:
@@ -336,7 +337,9 @@ def _about_many(images: Images, threshold_note: str) -> Callable[[str], tuple[in
         if name:
             k = images.classes.index(name[:-1])
             having, called = (int((numbers == k).sum()) for numbers in (images.labels, images.predicted))
-            return about_rate("specificity" if kind == "auroc" else kind, name[:-1], having, called, len(images))
+            if kind == "auroc":
+                return len(images), [f"only images of class {name[:-1]}"] if having == len(images) else []
+            return about_rate(kind, name[:-1], having, called, len(images))
         if len(present) < 2:
             return len(images), [f"only images of class {images.classes[present[0]]}", *alike]
         partial = [f"mean over the classes present; no image of {', '.join(absent)}"] if absent else []

@@ -38,9 +38,9 @@ def evaluate_forgetting(
         The columns of `evaluate_predictions`, with the metric `forgotten`.
 
     Raises:
-        SalignError: `correct` is not `(E, N)` for the N images of the table.
+        SalignError: `correct` is not `(E, N)` for the N images of the table and one epoch or more.
     """
-    if correct.ndim != 2 or correct.shape[1] != len(table):
+    if correct.ndim != 2 or correct.shape[1] != len(table) or not len(correct):
         raise SalignError(f"correct: expected (E, {len(table)}), as the table has images, got {correct.shape}.")
     lost = correct & ~correct[-1]
     strata, _ = pd.factorize(table["label"].astype(object))

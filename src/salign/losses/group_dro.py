@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from torch import Tensor
 
@@ -99,6 +101,12 @@ class GroupDro(Loss):
         self.register_buffer("groups", groups, persistent=False)
         self.register_buffer("sizes", sizes, persistent=False)
         self.register_buffer("shares", torch.full((len(sizes),), 1 / len(sizes)))
+
+    def _load_from_state_dict(self, state_dict: dict[str, Any], prefix: str, *options: Any) -> None:
+        """Load the weights of the groups, also before the first batch has said how many there are."""
+        if (shares := state_dict.get(f"{prefix}shares")) is not None and not hasattr(self, "shares"):
+            self.register_buffer("shares", torch.empty_like(shares))
+        super()._load_from_state_dict(state_dict, prefix, *options)
 
     def forward(self, output: Output, batch: Batch) -> LossTerms:
         """Compute the loss of one batch; the weights of the groups change if gradients are recorded."""

@@ -45,7 +45,7 @@ def timed_cross_entropy(
     ce = cross_entropies(logits, labels, class_weights, targets)
     if seconds is None:
         return ce.mean()
-    values("seconds", seconds.nan_to_num(0), "[0, inf)")
+    values("seconds", seconds.masked_fill(seconds.isnan(), 0), "[0, inf)")
     timed = ~right(logits, labels) & seconds.isfinite()
     return (torch.where(timed, factor * seconds, 1.0) * ce).mean()
 

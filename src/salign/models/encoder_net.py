@@ -5,7 +5,7 @@ The encoder is the timm network itself, so that what it learns loads into a clas
 
 from __future__ import annotations
 
-from abc import abstractmethod
+from abc import ABC, abstractmethod
 from pathlib import Path
 from typing import Any, ClassVar, Self
 
@@ -17,7 +17,7 @@ from salign.models.saved import build_described, fill, save_state
 from salign.models.weights import load_weights
 
 
-class EncoderNet(nn.Module):
+class EncoderNet(nn.Module, ABC):
     """Base class of `SaliencyNet` and `Embedder`; each says which file describes it, and how that file is read."""
 
     description: ClassVar[str]

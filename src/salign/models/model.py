@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from abc import abstractmethod
+from abc import ABC, abstractmethod
 from itertools import compress
 from pathlib import Path
 from typing import Any
@@ -13,7 +13,7 @@ from salign.class_names import SEPARATOR
 from salign.models.threshold import Threshold
 
 
-class Model(nn.Module):
+class Model(nn.Module, ABC):
     """A network with `model(images) -> Output`, for images `(B, 3, H, W)` in [0, 1], that knows its classes."""
 
     config: dict[str, Any]

@@ -153,7 +153,9 @@ def wrap(
     if head is None and tail is None:
         raise SalignError("expected head, the name of a layer, or tail, a function from maps to logits; got neither.")
     head = _without_dropout(net, head)
-    anchor = next(net.parameters())
+    anchor = next(net.parameters(), None)
+    if anchor is None:
+        raise SalignError("net: the network has no parameters, so that there is nothing to train.")
     wrapped = Wrapped(net, features, head, *(torch.tensor(part).view(1, 3, 1, 1).to(anchor) for part in (mean, std)))
     parts = [net.get_submodule(head)] if head else []
     with torch.no_grad(), _probing(net, parts) as generator:

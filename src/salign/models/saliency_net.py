@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from salign.checks import choice, images as check_images, number
+from salign.checks import choice, images as check_images, number, sides
 from salign.errors import SalignError
 from salign.models.backbone import create
 from salign.models.config import NET, describe_net
@@ -64,8 +64,7 @@ class SaliencyNet(EncoderNet):
         seed: int = 0,
     ) -> None:
         super().__init__()
-        height, width_px = (image_size, image_size) if isinstance(image_size, int) else image_size
-        self.image_size: tuple[int, int] = (height, width_px)
+        self.image_size: tuple[int, int] = sides("image_size", image_size)
         self.config: dict[str, Any] = {
             "backbone": backbone,
             "image_size": list(self.image_size),

@@ -125,8 +125,8 @@ def _from_package(package: str) -> dict[str, Tensor] | None:
         files = metadata.files(package) or []
     except metadata.PackageNotFoundError:
         return None
-    path = next(Path(str(file.locate())) for file in files if file.suffix == ".pth")
-    return torch.load(path, map_location="cpu", weights_only=True)
+    path = next((Path(str(file.locate())) for file in files if file.suffix == ".pth"), None)
+    return None if path is None else torch.load(path, map_location="cpu", weights_only=True)
 
 
 _WHOLE = {"_conv_stem": "conv_stem", "_bn0": "bn1", "_conv_head": "conv_head", "_bn1": "bn2", "_fc": "classifier"}

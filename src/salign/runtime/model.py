@@ -147,8 +147,10 @@ class OnnxModel(OnnxFile):
         """Answer several pictures in one pass.
 
         Raises:
-            SalignError: a picture cannot be read, or is none.
+            SalignError: a picture cannot be read, or is none; or a single picture was passed instead of a list.
         """
+        if isinstance(pictures, np.ndarray) and pictures.ndim < 4:
+            raise SalignError(f"pictures: expected a list of arrays, got a single array {pictures.shape}.")
         if isinstance(pictures, str | Path) or not len(pictures):
             raise SalignError(f"pictures: expected a list of one or more, got {pictures!r}.")
         return self.answer(pictures, np.stack([self.prepare(picture) for picture in pictures]))

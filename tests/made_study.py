@@ -14,7 +14,7 @@ from salign.data.manifest import Manifest
 from salign.evaluate.predictions import columns_for
 from salign.experiment.store import Results, StudyFolder, cell_file, read_results
 from salign.experiment.study import ALL_IMAGES, Cell, Study, expand
-from salign.runs.compare import FOLDER
+from salign.runs.compare import ANALYSIS
 
 SETS = ("test_iid", "test_ood")
 QUALITY = {
@@ -64,10 +64,10 @@ def made(out: Path, manifest: Path, of: Study, quality: Mapping[str, float] = QU
                 for fill in ("blur", "other"):
                     figures[name][f"reliance/{kept}/{fill}/accuracy"] = value
                     figures[name][f"reliance/{kept}/{fill}/flipped"] = 1 - value
-        (run.path / FOLDER).mkdir(exist_ok=True)
-        with (run.path / FOLDER / "maps.npz").open("wb") as file:
+        (run.path / ANALYSIS).mkdir(exist_ok=True)
+        with (run.path / ANALYSIS / "maps.npz").open("wb") as file:
             np.savez(file, **arrays)
-        (run.path / FOLDER / "done").touch()
+        (run.path / ANALYSIS / "done").touch()
         cell_file(run).write_text(json.dumps({"seconds": 1.0, "figures": figures}))
     return read_results(of, folder)
 

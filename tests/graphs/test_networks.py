@@ -8,6 +8,7 @@ import torch
 from scipy.sparse import csr_matrix
 from torch_geometric.nn import GCNConv, SAGEConv
 
+from salign.errors import SalignError
 from salign.graphs import GraphHead, WordEncoder, from_links, weigh_words
 
 LINKS = torch.tensor([[0, 0, 2, 1, 3], [1, 2, 3, 4, 4]])
@@ -22,6 +23,15 @@ def test_words_are_weighed() -> None:
     assert counted[2].tolist() == [0, 0, 0]
     hashed = weigh_words(["red sky red", "blue", ""], "hashed", words=50).toarray()
     np.testing.assert_allclose(np.sort(hashed[0])[-3:], [0, 1 / 5**0.5, 2 / 5**0.5], rtol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("texts", "message"),
+    [(["", " "], "the 2 texts have no word"), ([f"w{k}" for k in range(101)], "no word that stands in two of them")],
+)
+def test_texts_without_a_word_to_count_are_refused(texts: list[str], message: str) -> None:
+    with pytest.raises(SalignError, match=message):
+        weigh_words(texts)
 
 
 def test_the_encoder_is_a_dense_layer() -> None:

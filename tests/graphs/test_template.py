@@ -58,7 +58,9 @@ def broken(change) -> np.ndarray:
         (broken(lambda m: m.__setitem__((slice(3, 5), 0, 1), 1)), "row 5, 6 are not symmetric"),
         (np.zeros((39, 6)), r"for the 40 rows of .*, got float64 \(39, 6\)"),
         (np.zeros((40, 7)), "7 numbers are no upper triangle"),
+        (np.zeros((40, 0)), "0 numbers are no upper triangle"),
         (np.zeros((40, 3, 4)), "expected square matrices"),
+        (np.zeros((40, 1, 1)), "of two regions or more"),
         (np.full((40, 6), 1.5), "row 2, 3, .* and 30 more leave"),
     ],
 )
@@ -86,6 +88,13 @@ def test_faults_of_subjects_and_files_are_told(tmp_path: Path) -> None:
     (tmp_path / "s.csv").write_text("split,diagnosis\ntrain,a\ntrain,b\ntest,a\n")
     with pytest.raises(SalignError, match="no subject with another split, to be measured on, has diagnosis b"):
         read_subjects(tmp_path / "s.csv", "diagnosis")
+
+
+def test_a_file_of_one_array_without_a_name_takes_no_name(tmp_path: Path) -> None:
+    np.save(tmp_path / "m.npy", made_up(tmp_path))
+    subjects = [tmp_path / "m.npy", tmp_path / "subjects.csv", "--label", "diagnosis"]
+    said = salign("graph", "template", *subjects, "--array", "a", "--out", tmp_path / "out", code=2).err
+    assert "holds one array without a name; leave the option out" in " ".join(said.split())
 
 
 def test_scores_are_minus_squared_distances_and_order_as_a_line_does() -> None:

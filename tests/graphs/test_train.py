@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 import torch
 from torch import nn
 
+from salign.errors import SalignError
 from salign.graphs import NodeSets, from_groups, from_links, train_nodes
 
 
@@ -76,3 +79,18 @@ def test_the_seed_decides() -> None:
     )
     assert torch.equal(first, again)
     assert not torch.equal(first, other)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"epochs": (0, 3)}, "epochs: "),
+        ({"epochs": (3, 0)}, "epochs: "),
+        ({"batch": 0}, "batch: "),
+        ({"lr": 0}, "lr: "),
+    ],
+)
+def test_training_of_no_steps_is_refused(options: dict[str, Any], message: str) -> None:
+    values, neighbours, sets, _ = graph()
+    with pytest.raises(SalignError, match=message):
+        train_nodes(lambda: Table(values), 8, neighbours, sets, **options)

@@ -9,6 +9,7 @@ import torch
 from command import small
 from salign.data.manifest import Manifest
 from salign.data.reading.image import read_image, read_saliency
+from salign.errors import SalignError
 from salign.machine import drawn, makers
 from salign.machine.drawn import with_drawn_maps
 from salign.machine.makers import maker_of
@@ -113,3 +114,8 @@ def test_a_classifier_marks_its_evidence_for_the_true_class_in_the_way_asked_for
     torch.testing.assert_close(found["cam", 9, 0], small, atol=2e-2, rtol=0)
     kinds = list(found.values())
     assert not any(torch.equal(kinds[i], kinds[j]) for i in range(4) for j in range(i))
+
+
+def test_an_unknown_device_is_refused(rows, net):
+    with pytest.raises(SalignError, match="device: expected auto, cpu, cuda or mps, got 'gpu'"):
+        with_drawn_maps(rows, [net], device="gpu")

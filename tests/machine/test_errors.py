@@ -39,6 +39,8 @@ def test_what_is_wrong_is_shown_several_times_and_all_else_once(trained: Path, d
 
 def test_what_is_no_classifier_or_knows_other_classes_is_told(trained: Path, digits: Path, tmp_path: Path) -> None:
     rows = Run(trained).data("val").manifest
+    with pytest.raises(SalignError, match="device: expected auto, cpu, cuda or mps, got 'gpu'"):
+        wrong_answers(rows, trained, device="gpu")
     with pytest.raises(SalignError, match=r"model\.json"):
         wrong_answers(rows, tmp_path)
     others = prepare(DataRecipe(manifest=str(digits), test=[], classes=["2", "3"])).val.manifest

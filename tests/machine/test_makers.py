@@ -86,3 +86,10 @@ def test_options_that_cannot_be_are_refused(option, value, tmp_path):
     Classifier("test_resnet", ["a", "b"], image_size=64).save(tmp_path)
     with pytest.raises(SalignError, match=f"{option}"):
         maker_of(tmp_path, **{option: value})
+
+
+def test_grad_cam_takes_the_forward_pass_that_gives_the_answer(images):
+    teacher, passes = Classifier("test_resnet", ["1", "7"], image_size=64, seed=2), []
+    teacher.register_forward_hook(lambda *_: passes.append(1))
+    TeacherMaker(teacher, "model:t", method="grad_cam")(images, torch.zeros(6).long())
+    assert len(passes) == 1

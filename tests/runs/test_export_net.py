@@ -15,7 +15,7 @@ from command import salign
 from salign import runtime
 from salign.errors import SalignError
 from salign.models import SaliencyNet
-from salign.runs.export_net import MOST_DIFFERENT, NetComparison, export_net
+from salign.runs.export_net import MOST_DIFFERENT_MAP, NetComparison, export_net
 from salign.runs.run import Run
 from salign.runtime.folder import draw_folder
 
@@ -94,7 +94,7 @@ def test_the_command_draws_from_the_file_what_it_draws_of_the_run(drawer, export
     for name in files_below(ours):
         a, b = (np.array(Image.open(folder / name)).astype(int) for folder in (ours, theirs))
         assert b.std() > 0
-        assert np.abs(a - b).max() <= MOST_DIFFERENT * 65535 + 1
+        assert np.abs(a - b).max() <= MOST_DIFFERENT_MAP * 65535 + 1
     one = tmp_path / "one"
     salign("saliency", "predict", exported_net, pictures / "below" / "d.png", "--out", one, "--workers", 0)
     assert (one / "d.png").read_bytes() == (ours / "below" / "d.png").read_bytes()

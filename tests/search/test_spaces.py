@@ -29,6 +29,13 @@ def test_the_graph_of_nasbench201_is_the_line_graph_of_its_cell() -> None:
     assert space.describe([0, 1, 2, 3, 4, 0]) == "none skip_connect nor_conv_1x1 nor_conv_3x3 avg_pool_3x3 none"
 
 
+def test_the_size_of_a_large_space_is_exact() -> None:
+    space = Space("large", (("a", "b"),) * 64, ())
+    assert space.size == 2**64
+    with pytest.raises(SalignError, match="18,446,744,073,709,551,616 candidates"):
+        space.cells()
+
+
 def test_nasbench_macro_is_a_chain() -> None:
     matrix = SPACES["nasbench_macro"].adjacency()
     assert matrix.sum() == 2 * 9

@@ -204,10 +204,13 @@ def template(
     Writes OUT/templates.npz, OUT/figures.csv and OUT/page.html, with pictures. Beside the templates stand a random
     subject and the medoid of each class, and a logistic regression on all subjects.
     """
+    from salign.errors import SalignError
     from salign.files import check_output
     from salign.graphs.matrices import read_matrices, read_subjects
 
     check_output(out, folder=True)
+    if array and matrices.suffix.lower() == ".npy":
+        raise SalignError(f"--array: {matrices} holds one array without a name; leave the option out.")
     people = read_subjects(subjects, label, split)
     views = read_matrices(matrices, people, array or (), fisher=fisher)
     follow = read_matrices(later, people, array or (), fisher=fisher) if later else None

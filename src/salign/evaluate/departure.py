@@ -25,7 +25,7 @@ def departure(first: npt.NDArray[np.float64], second: npt.NDArray[np.float64], *
     """
     number("by", by, "[0, inf)")
     if first.shape != second.shape or first.ndim != 1 or not len(first):
-        raise SalignError(f"expected two curves at the same places, one at least, got {first.shape} and {second.shape}.")
+        raise SalignError(f"expected two curves at the same places (P >= 1), got {first.shape} and {second.shape}.")
     gap = (second - first) * np.sign(second[-1] - first[-1])
     within = np.flatnonzero(gap <= by)
     start = int(within[-1]) + 1 if len(within) else 0

@@ -148,11 +148,11 @@ def _triangles(array: np.ndarray, subjects: Subjects, what: str) -> np.ndarray:
             f"{subjects.source}, got {array.dtype} {array.shape}."
         )
     if array.ndim == 2:
-        if not regions(array.shape[1]):
+        if regions(array.shape[1]) < 2:
             raise SalignError(f"{what}: {array.shape[1]} numbers are no upper triangle; 6, 10, 15, ... would be one.")
         return array.astype(np.float32)
-    if array.shape[1] != array.shape[2]:
-        raise SalignError(f"{what}: expected square matrices, got {array.shape}.")
+    if array.shape[1] != array.shape[2] or array.shape[1] < 2:
+        raise SalignError(f"{what}: expected square matrices of two regions or more, got {array.shape}.")
     values = array.astype(np.float32)
     _refuse_rows(~np.isfinite(values).all((1, 2)), subjects, what, "hold NaN or infinity")
     apart = np.abs(values - values.transpose(0, 2, 1)).max((1, 2))

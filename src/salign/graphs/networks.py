@@ -11,6 +11,7 @@ from scipy.sparse import csr_matrix
 from torch import Tensor, nn
 
 from salign.checks import choice, number
+from salign.errors import SalignError
 from salign.graphs.neighbours import Neighbours, neighbour_mean, symmetric_mean
 
 Head = Literal["gcn", "mean"]
@@ -29,6 +30,9 @@ def weigh_words(texts: Sequence[str], kind: Literal["tfidf", "hashed"] = "tfidf"
             it leaves out words that only one text has. `hashed` takes all words and finds the column of each by a hash,
             so that memory does not grow with the vocabulary.
         words: the number of columns, `V`; for `tfidf`, the largest number.
+
+    Raises:
+        SalignError: `tfidf` has no word to count, for instance because all texts are empty.
     """
     from sklearn.feature_extraction.text import HashingVectorizer, TfidfVectorizer
 
@@ -38,7 +42,11 @@ def weigh_words(texts: Sequence[str], kind: Literal["tfidf", "hashed"] = "tfidf"
     if kind == "hashed":
         return HashingVectorizer(n_features=words, alternate_sign=False, **common).transform(texts)
     rare = 2 if len(texts) > 100 else 1
-    return TfidfVectorizer(max_features=words, min_df=rare, sublinear_tf=True, **common).fit_transform(texts)
+    try:
+        return TfidfVectorizer(max_features=words, min_df=rare, sublinear_tf=True, **common).fit_transform(texts)
+    except ValueError as error:
+        several = " that stands in two of them" if rare > 1 else ""
+        raise SalignError(f"texts: the {len(texts)} texts have no word{several}.") from error
 
 
 class WordEncoder(nn.Module):

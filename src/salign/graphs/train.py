@@ -90,7 +90,9 @@ def train_nodes(
     """
     tensors(labels=(sets.labels, "int64 (N,)"), degree=(neighbours.degree, "float (N,)"))
     choice("way", way, Way)
-    number("rounds", rounds, "[1, inf)", whole=True)
+    for name, count in (("rounds", rounds), ("batch", batch), *(("epochs", epoch) for epoch in epochs)):
+        number(name, count, "[1, inf)", whole=True)
+    number("lr", lr, "(0, inf)")
     torch.manual_seed(seed)
     encoder, classify = make_encoder(), nn.Linear(width, sets.classes)
     everyone = torch.arange(len(sets.labels))

@@ -15,12 +15,13 @@ import pandas as pd
 import torch
 from filelock import FileLock
 
+from salign import checks
 from salign.class_names import names_in
 from salign.data.manifest import CONFIDENCE, PROVENANCE, Manifest
 from salign.files import replace_csv
 from salign.machine.annotate import draw_maps
 from salign.machine.makers import maker_of_runs
-from salign.machine.options import unknown_classes
+from salign.machine.options import DEVICES, unknown_classes
 from salign.readers import known_digest, read_csv
 
 FOLDER = "maps"
@@ -53,12 +54,13 @@ def with_drawn_maps(
         of: the class whose evidence a classifier marks; see `TeacherMaker`.
         masks: number of masks of RISE.
         seed: seed of the masks of RISE.
-        device: "auto" and "cuda" draw on CUDA if it is available; anything else draws on the CPU.
+        device: one of `salign.machine.options.DEVICES`.
         progress: whether to show a progress bar.
 
     Raises:
-        SalignError: a run cannot draw maps, or an image cannot be read.
+        SalignError: a run cannot draw maps, an image cannot be read, or there is no such device.
     """
+    checks.choice("device", device, DEVICES)
     table, text = rows.table, rows.table["saliency"].dtype
     missing = table["saliency"].isna() if images == "rest" else pd.Series(True, index=table.index)
     if label is not None:

@@ -8,10 +8,12 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from salign import checks
 from salign.data.manifest import Manifest
 from salign.data.reading.datamodule import predict_loader
 from salign.data.reading.dataset import SaliencyDataset
 from salign.data.reading.transforms import build_transform
+from salign.machine.options import DEVICES
 from salign.models import load
 from salign.progress import track
 
@@ -26,7 +28,7 @@ def wrong_answers(
     Args:
         rows: the images, with labels that are classes of the run.
         run: the folder of a finished run of a classifier.
-        device: "auto" and "cuda" compute on CUDA if it is available; anything else computes on the CPU.
+        device: one of `salign.machine.options.DEVICES`.
         progress: whether to show a progress bar.
 
     Returns:
@@ -34,8 +36,10 @@ def wrong_answers(
         answer about any class is wrong.
 
     Raises:
-        SalignError: the folder holds no classifier, a label is none of its classes, or an image cannot be read.
+        SalignError: the folder holds no classifier, a label is none of its classes, an image cannot be read, or there
+            is no such device.
     """
+    checks.choice("device", device, DEVICES)
     model = load(run).to("cuda" if device in ("auto", "cuda") and torch.cuda.is_available() else "cpu")
     dataset = SaliencyDataset(rows, model.classes, build_transform(model.image_size))
     computed_on = next(model.parameters()).device

@@ -15,7 +15,8 @@ from salign.data.manifest import MACHINE
 from salign.data.manifest.provenance import provenance_of
 from salign.errors import SalignError
 from salign.evaluate.agreement import pearson
-from salign.explain import grad_cam, rise
+from salign.explain import rise
+from salign.explain.grad_cam import grad_cam_of
 from salign.limits import LARGEST_SEED
 from salign.machine.options import CLASSES, METHODS, check_maker
 from salign.maps import min_max, resize
@@ -97,7 +98,7 @@ class TeacherMaker:
 
     @torch.no_grad()
     def __call__(self, images: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
-        """Explain one class of every image; CAMs take no more than the one forward pass that gives the answer."""
+        """Explain one class of every image; only RISE takes more than the one forward pass that gives the answer."""
         output = self.classifier(images)
         probabilities = output.logits.float().softmax(1)
         classes = probabilities.argmax(1)
@@ -107,7 +108,7 @@ class TeacherMaker:
             generator = torch.Generator().manual_seed(self.seed)  # the same masks for all images
             maps = rise(self.classifier, images, classes, masks=self.masks, generator=generator)
         elif self.method == "grad_cam":
-            maps = grad_cam(self.classifier, images, classes)
+            maps = grad_cam_of(output, classes)
         else:
             maps = output.cam(classes)
         return min_max(maps.float()), probabilities.gather(1, classes[:, None])[:, 0]

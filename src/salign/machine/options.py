@@ -16,6 +16,9 @@ METHODS = ("cam", "grad_cam", "rise")
 """How a classifier can mark its evidence."""
 CLASSES = ("true", "predicted")
 """The class whose evidence a classifier marks: that of the label, or that which it predicts."""
+DEVICES = ("auto", "cpu", "cuda", "mps")
+"""The devices of a recipe. A machine annotator computes on CUDA for `auto` and `cuda` if it is available, and on the
+CPU for the others."""
 
 
 def check_maker(run: Path | str) -> str:

@@ -27,7 +27,7 @@ from salign.maps import min_max, resize
 from salign.models import Model
 from salign.progress import track
 from salign.readers import read_text
-from salign.runs.compare import FOLDER, Maps
+from salign.runs.compare import ANALYSIS, Maps
 from salign.runs.run import Run
 from salign.types import Batch
 
@@ -74,7 +74,7 @@ def analyse_run(
     """
     names = choose_sets(run, sets, images)
     one_of(of, ("predicted", "true"), "of")
-    folder = run.path / FOLDER
+    folder = run.path / ANALYSIS
     repeated = {} if draws == 1 else {"draws": draws}  # left out if 1: an analysis by an earlier version stays valid
     settings = json.dumps({"sets": names, "images": images, "of": of, "seed": seed} | repeated)
     done = folder / "done"

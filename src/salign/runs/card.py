@@ -23,7 +23,7 @@ from salign.models import Threshold
 from salign.models.config import WEIGHTS, describe_model
 from salign.models.weights import licence_of
 from salign.readers import file_digest, known_digest
-from salign.runs.compare import FOLDER
+from salign.runs.compare import ANALYSIS
 from salign.runs.run import Run
 from salign.runs.verdicts import run_verdicts
 from salign.train.recipe import ClassifyRecipe
@@ -202,6 +202,7 @@ def _figures(run: Run, figures: pd.DataFrame, metrics: Sequence[str]) -> str:
         known = part.set_index("metric")
         row = {"set": str(name), "images": str(known["n"].max())}
         rows.append(row | {name_of(metric): _cell(known, metric) for metric in metrics})
+    assert isinstance(run.recipe, ClassifyRecipe)
     chosen = ["the epoch"] if run.recipe.train.select != "last" else []
     chosen += ["the threshold"] if describe_model(run.path).get("threshold") else []
     words = "Each figure stands with its interval, a bootstrap over images."
@@ -262,7 +263,7 @@ def reliance_sentences(run: Run) -> list[str]:
 
 
 def _relied(run: Run) -> pd.DataFrame | None:
-    path = run.path / FOLDER / "reliance.csv"
+    path = run.path / ANALYSIS / "reliance.csv"
     return read_figures(path, ("set", "kept", "fill", "metric", "note")) if path.exists() else None
 
 

@@ -26,7 +26,7 @@ from salign.readers import open_file
 from salign.runs.folder import RunFolder
 from salign.runs.run import Run
 
-FOLDER = "analysis"
+ANALYSIS = "analysis"
 """The folder of the analysis in the run folder. It holds `agreement.csv`, `reliance.csv`, `maps.npz`, and `done`,
 which is written last."""
 
@@ -62,7 +62,7 @@ def read_maps(run: RunFolder) -> dict[str, Maps]:
     Raises:
         SalignError: the run has not been analysed, or its file of maps is damaged.
     """
-    path = run.path / FOLDER / "maps.npz"
+    path = run.path / ANALYSIS / "maps.npz"
     if not (path.parent / "done").is_file():
         raise SalignError(f"{run.path} has not been analysed: run salign analyse {quote(run.path)} first.")
     try:

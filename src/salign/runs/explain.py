@@ -109,8 +109,8 @@ def _check(run: Run, beside: Run | None, method: str) -> None:
         raise SalignError("rise explains one class, and images may have several here: take cam or grad_cam.")
     if beside is not None and beside.path.name == run.path.name:
         raise SalignError(
-            f"{beside.path} cannot stand beside {run.path}: both folders are called {run.path.name}, and the page tells "
-            "runs apart by the names of their folders. Rename one."
+            f"{beside.path} cannot stand beside {run.path}: both folders are called {run.path.name}, and the page "
+            "tells runs apart by the names of their folders. Rename one."
         )
     if beside is not None and beside.classes != run.classes:
         raise SalignError(

@@ -21,7 +21,7 @@ from salign.runs.run import Run
 from salign.runtime.model import OnnxNet, open_session
 from salign.train.recipe import MapsRecipe
 
-MOST_DIFFERENT = 1e-4
+MOST_DIFFERENT_MAP = 1e-4
 """Largest allowed difference between a map value of a float32 file and torch's; values lie in [0, 1]."""
 _BATCH = 16
 
@@ -42,7 +42,7 @@ class NetComparison:
     def exact(self) -> bool:
         """Whether the file's maps agree with torch's as closely as rounding allows."""
         alike = self.map_correlation is None or self.map_correlation >= LEAST_CORRELATED
-        return self.difference <= MOST_DIFFERENT and alike
+        return self.difference <= MOST_DIFFERENT_MAP and alike
 
 
 def export_net(
@@ -95,8 +95,8 @@ def export_net(
     compared = NetComparison(len(rows), far, min(correlations, default=None))
     if precision == "float32" and not compared.exact:
         raise SalignError(
-            f"{path} was not written: its maps depart from torch's by {far:.2g} (allowed: {MOST_DIFFERENT}) and to a "
-            f"correlation of {compared.map_correlation} (allowed: {LEAST_CORRELATED}). Please report the backbone."
+            f"{path} was not written: its maps depart from torch's by {far:.2g} (allowed: {MOST_DIFFERENT_MAP}) and to "
+            f"a correlation of {compared.map_correlation} (allowed: {LEAST_CORRELATED}). Please report the backbone."
         )
     with replacing(path) as partial:
         partial.write_bytes(content)
@@ -107,4 +107,4 @@ def export_net(
 
 def _varies(values: NDArray[np.float32]) -> bool:
     """Return whether the values of a map differ by more than their rounding."""
-    return float(np.ptp(values)) > MOST_DIFFERENT
+    return float(np.ptp(values)) > MOST_DIFFERENT_MAP

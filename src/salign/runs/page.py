@@ -19,7 +19,7 @@ from salign.models.config import describe_model
 from salign.pages.plots import traces
 from salign.pages.sheet import Block, Columns, Folded, Plots, Section, Table, Text
 from salign.readers import read_json
-from salign.runs.compare import FOLDER
+from salign.runs.compare import ANALYSIS
 from salign.runs.curves import training_sections
 from salign.runs.folder import POSTHOC
 from salign.runs.robustness import robustness_blocks
@@ -245,7 +245,7 @@ def _looking(runs: Mapping[str, Run]) -> Section:
     blocks: list[Block] = []
     for name, run in runs.items():
         of = f"{name}: " if len(runs) > 1 else ""
-        folder = run.path / FOLDER
+        folder = run.path / ANALYSIS
         if not (folder / "done").exists():
             begin = f"{of}not" if of else "Not"
             blocks.append(Text([f"{begin} measured. Run salign analyse {run.path.name}, and make this page again."]))

@@ -20,7 +20,7 @@ from salign.pages.sheet import Block, Plots, Section, Table, Text, write_sheet
 from salign.progress import track
 from salign.readers import read_text
 from salign.runs.analyse import analysis_device, choose_sets, draw_images
-from salign.runs.compare import FOLDER
+from salign.runs.compare import ANALYSIS
 from salign.runs.run import Run
 
 FIGURES, IMAGES, PAGE = "robustness.csv", "robustness_images.csv", "robustness.html"
@@ -67,7 +67,7 @@ def attack_run(
     names = choose_sets(run, sets, images)
     for epsilon in epsilons:
         number("epsilon", epsilon, "(0, inf)")
-    folder, radii = run.path / FOLDER, sorted(map(float, epsilons))
+    folder, radii = run.path / ANALYSIS, sorted(map(float, epsilons))
     settings = json.dumps(
         {"sets": names, "images": images, "epsilons": radii, "norm": norm, "steps": steps, "restarts": restarts}
         | {"seed": seed}
@@ -106,7 +106,7 @@ def attack_run(
 
 def read_robustness(run: Run) -> pd.DataFrame:
     """Read the table that `attack_run` returned; it has no rows if the run was not attacked."""
-    path = run.path / FOLDER / FIGURES
+    path = run.path / ANALYSIS / FIGURES
     if not path.exists():
         return pd.DataFrame(columns=["set", "norm", *COLUMNS])
     return read_figures(path, ("set", "norm", "images", "attacked"))

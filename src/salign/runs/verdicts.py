@@ -15,7 +15,7 @@ from salign.evaluate.predictions import named_in, probabilities_of
 from salign.evaluate.tables import read_figures
 from salign.evaluate.verdicts import Verdict
 from salign.readers import read_csv
-from salign.runs.compare import FOLDER
+from salign.runs.compare import ANALYSIS
 from salign.runs.run import Run
 from salign.train.guidance import guided_by
 from salign.train.recipe import ClassifyRecipe
@@ -80,7 +80,7 @@ def _chance(run: Run, name: str) -> Verdict | None:
 
 def _relied(run: Run, name: str) -> bool:
     """Return whether the region test was run on this set."""
-    path = run.path / FOLDER / "reliance.csv"
+    path = run.path / ANALYSIS / "reliance.csv"
     return path.exists() and name in set(read_figures(path, ("set",))["set"])
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -42,7 +43,7 @@ class Space:
     @property
     def size(self) -> int:
         """The number of cells."""
-        return int(np.prod([len(operations) for operations in self.slots]))
+        return math.prod(len(operations) for operations in self.slots)
 
     def adjacency(self) -> np.ndarray:
         """Return the symmetric adjacency matrix of the slots, `(S + 2, S + 2)` float32; input and output stand last."""

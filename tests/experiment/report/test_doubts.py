@@ -11,9 +11,9 @@ from made_study import study
 from salign.errors import SalignError
 from salign.evaluate.predictions import columns_for
 from salign.evaluate.verdicts import Verdict
-from salign.experiment.report.doubts import Alike, alike_answers, alike_in_words, shuffled_in_words, training_doubts
+from salign.experiment.report.doubts import alike_answers, alike_in_words, shuffled_in_words, training_doubts
 from salign.experiment.report.evidence import reliance
-from salign.experiment.report.groups import groups_of
+from salign.experiment.report.groups import Alike, groups_of
 from salign.experiment.report.summary import findings, headline
 from salign.experiment.store import PLACE
 from salign.experiment.study import expand

@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from pathlib import Path
-from typing import NamedTuple
 
 import pandas as pd
 
@@ -15,7 +14,7 @@ from salign.evaluate.constant import constant_answer
 from salign.evaluate.verdicts import Verdict
 from salign.experiment.arms import arm_changes
 from salign.experiment.report.answers import read_answers
-from salign.experiment.report.groups import Group
+from salign.experiment.report.groups import Alike, Group
 from salign.experiment.report.tables import decimal
 from salign.experiment.study import Study
 from salign.pages.sheet import Block, Text
@@ -24,31 +23,6 @@ from salign.runs.verdicts import training_verdicts
 
 MOST_MAPS = 500
 """At most this many training maps are correlated with each other, evenly spread over all training maps."""
-
-
-class Alike(NamedTuple):
-    """Runs of an arm that give all images of a set the same answer; see `salign.evaluate.constant`."""
-
-    runs: int
-    """Number of these runs."""
-    of: int
-    """Number of all runs of the arm."""
-    blind: int
-    """Number of these runs that also give all images nearly the same probabilities, so that no threshold parts them."""
-    first: str
-    """The answer of the first of these runs, in words."""
-
-    @property
-    def share(self) -> str:
-        """These runs as a share of all runs of the arm, for instance "2 of 5"."""
-        return f"{self.runs} of {self.of}"
-
-    def mostly(self, metric: str) -> bool:
-        """Whether half or more of the runs answer alike, so that `metric` says little of what was learned.
-
-        For `auroc` only the runs in `blind` count, since a threshold may still part the images in the other runs.
-        """
-        return 2 * (self.blind if metric == "auroc" else self.runs) >= self.of
 
 
 def alike_answers(group: Group, runs: pd.DataFrame, test_set: str) -> dict[str, Alike]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -13,9 +13,6 @@ from salign.evaluate.comparison import Comparison, compare
 from salign.evaluate.ranking import Array
 from salign.experiment.arms import OTHER_MAPS, arm_changes, controls_among
 from salign.experiment.study import ALL_IMAGES, Study
-
-if TYPE_CHECKING:
-    from salign.experiment.report.doubts import Alike
 
 UNNAMED = ("data", "network")
 """The default names of a study's only data set and only network."""
@@ -34,6 +31,31 @@ class Condition(NamedTuple):
         """The condition, for instance "500 training images, 10 % of the maps"; empty where a run has all of both."""
         parts = [] if np.isinf(self.images) else [f"{self.images:.0f} training images"]
         return ", ".join(parts + ([] if self.annotated == 1 else [f"{100 * self.annotated:g} % of the maps"]))
+
+
+class Alike(NamedTuple):
+    """Runs of an arm that give all images of a set the same answer; see `salign.evaluate.constant`."""
+
+    runs: int
+    """Number of these runs."""
+    of: int
+    """Number of all runs of the arm."""
+    blind: int
+    """Number of these runs that also give all images nearly the same probabilities, so that no threshold parts them."""
+    first: str
+    """The answer of the first of these runs, in words."""
+
+    @property
+    def share(self) -> str:
+        """These runs as a share of all runs of the arm, for instance "2 of 5"."""
+        return f"{self.runs} of {self.of}"
+
+    def mostly(self, metric: str) -> bool:
+        """Whether half or more of the runs answer alike, so that `metric` says little of what was learned.
+
+        For `auroc` only the runs in `blind` count, since a threshold may still part the images in the other runs.
+        """
+        return 2 * (self.blind if metric == "auroc" else self.runs) >= self.of
 
 
 @dataclass(frozen=True)

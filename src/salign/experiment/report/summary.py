@@ -9,8 +9,8 @@ import pandas as pd
 
 from salign.evaluate.comparison import Comparison, seeds_needed
 from salign.experiment.arms import control_of
-from salign.experiment.report.doubts import Alike, alike_answers, alike_in_words, shuffled_in_words
-from salign.experiment.report.groups import Group, controls_of, is_control
+from salign.experiment.report.doubts import alike_answers, alike_in_words, shuffled_in_words
+from salign.experiment.report.groups import Alike, Group, controls_of, is_control
 from salign.experiment.report.tables import difference_in_words, points, set_roles
 from salign.experiment.study import Study
 

@@ -13,7 +13,7 @@ import torch
 
 from salign.errors import SalignError
 from salign.losses import LOSSES
-from salign.models import Classifier, Threshold
+from salign.models import Classifier, Model, Threshold
 from salign.models.config import keep_threshold
 from salign.types import Batch
 
@@ -336,3 +336,8 @@ def test_a_second_look_normalises_by_its_own_batch_and_leaves_running_statistics
 
 def running_variance(model: Classifier) -> torch.Tensor:
     return model.get_buffer("backbone.net.bn1.running_var")
+
+
+def test_a_model_that_cannot_be_saved_is_none() -> None:
+    with pytest.raises(TypeError, match="abstract method"):
+        Model()  # type: ignore[abstract]

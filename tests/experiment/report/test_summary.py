@@ -246,6 +246,12 @@ def test_an_arm_that_does_better_is_named():
     assert one.sentences[-1].endswith("(above zero); on test_iid +0.0 points [−1.2, +1.2] (not told from zero).")
 
 
+def test_a_control_that_the_study_does_not_name_is_not_the_arm_that_does_better():
+    pair = (0.9, 0.5)
+    (one,), _ = said(figures(ce=pair, cyborg=pair, shuffled=pair, inverted=(0.9, 0.8)))
+    assert not any("does better than cyborg" in sentence for sentence in one.sentences)
+
+
 def test_the_use_of_the_region_is_said_where_it_was_measured():
     table = figures(ce=(0.9, 0.5), cyborg=(0.9, 0.7))
     flipped = table[table["set"] == "test_ood"].assign(metric="reliance/inside/other/flipped")

@@ -229,7 +229,7 @@ NEWCOMERS = {
     "init misspelt": "misspelt/manifest.csv: 1 fault\n  row 1, label: the column is missing; the header has",
     "init ready": "study.yaml: there already, and nothing is written over. Next: salign status ready",
     "init pics --shares 70/20/20": "expected shares that add up to 1, such as 0.7/0.15/0.15",
-    "init pics --classes-from filenames": "--classes-from: expected folders, table, annotations or names",
+    "init pics --classes-from filenames": "--classes-from: expected folders, outer-folders, inner-folders, table",
     "run gone": "gone: no such folder; expected the folder that salign init made ready",
     "run pics": "Next: salign init pics",
     "run ready --set train.epochs=3": "train: unknown key; what all arms share stands below recipe: recipe.train",

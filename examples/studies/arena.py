@@ -52,11 +52,12 @@ def chosen(study: Yaml, out: Out = Path("studies")) -> None:
 def tried(study: Yaml, written: Csv, out: Out = Path("studies")) -> None:
     """Write a row per data set and setting: the figure that `chosen` goes by; none where a training came to no end."""
     asked, _, groups = finished(study, out)
-    arms = list(dict.fromkeys(cell.arm for cell in expand(asked)))
+    arms = dict.fromkeys((cell.dataset, cell.arm) for cell in expand(asked))
     rows = [
         {"dataset": group.dataset, "arm": arm, "figure": group.scores(arm, asked.target, asked.metric).mean()}
         for group in groups
-        for arm in arms
+        for dataset, arm in arms
+        if dataset == group.dataset
     ]
     write(pd.DataFrame(rows), written)
 

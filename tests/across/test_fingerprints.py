@@ -176,7 +176,7 @@ FINGERPRINTS = {
     "cxr_fewshot": "b3ccccda", "cxr_maps": "93750e3f", "digits_maps": "84217368", "digits_teacher": "029b84ec",
     "osie_maps": "fb9e1a92", "studies/arena": "2253f9ac", "studies/arena_busi": "cc8b774d",
     "studies/arena_cxr_view": "41b022de", "studies/arena_magnetic": "107f7ea8", "studies/arena_maps": "d8dac656",
-    "studies/arena_real_tuning": "17f13d17", "studies/arena_tuning": "fde6d0a9", "studies/busi": "f29c8b3b",
+    "studies/arena_real_tuning": "8e5899f0", "studies/arena_tuning": "fde6d0a9", "studies/busi": "f29c8b3b",
     "studies/busi_machine": "7260dd0b", "studies/busi_mentor": "ea05723d", "studies/busi_mentor_imagenet": "5e786ee6",
     "studies/cxr_machine": "ed324dbe", "studies/cxr_source": "1698d2d9", "studies/cxr_view": "54c01dcb",
     "studies/digits": "ed7e7078", "studies/digits_machine": "aa67d4dc", "studies/digits_machine_swap": "15838d45",

@@ -182,7 +182,7 @@ FINGERPRINTS = {
     "studies/digits": "ed7e7078", "studies/digits_machine": "aa67d4dc", "studies/digits_machine_swap": "15838d45",
     "studies/magnetic": "b6f272fe", "studies/digits_noise": "a3a605eb", "studies/digits_tailed": "0acf7992",
     "studies/busi_three": "cbe4e84b", "digits_attack": "510f2560", "studies/binary": "dc0c7264",
-    "studies/complexity": "e384ee62", "studies/rivals_busi": "13001909", "studies/rivals_digits": "12fc562d",
+    "studies/complexity": "e384ee62", "studies/rivals_busi": "f27f4cc7", "studies/rivals_digits": "12fc562d",
     "studies/small": "a01cf878", "studies/digits_inherit": "89bbc28d", "studies/busi_inherit": "da1808f4",
     "studies/cxr_inherit": "016364c5",
     "studies/digits_head": "4e36286c", "studies/busi_head": "12b5bbcb",

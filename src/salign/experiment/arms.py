@@ -169,6 +169,12 @@ def control_of(name: str, *, guided: str, own: Mapping[str, Changes]) -> tuple[s
     return find_control(control)[0], copied or guided
 
 
+def maps_of(name: str, *, guided: str, own: Mapping[str, Changes]) -> str:
+    """Return what `data.maps` is in the recipes of an arm: `own`, or the control that its maps are."""
+    maps: str = arm_changes(name, guided=guided, own=own).get("data", {}).get("maps", "own")
+    return maps
+
+
 def controls_among(names: Iterable[str], arm: str, *, guided: str, own: Mapping[str, Changes]) -> list[str]:
     """Return the arms in `names` that are controls of `arm`: they have its recipe values, but maps of `OTHER_MAPS`.
 

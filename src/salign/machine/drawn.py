@@ -12,16 +12,14 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-import torch
 from filelock import FileLock
 
-from salign import checks
 from salign.class_names import names_in
 from salign.data.manifest import CONFIDENCE, PROVENANCE, Manifest
 from salign.files import replace_csv
 from salign.machine.annotate import draw_maps
-from salign.machine.makers import maker_of_runs
-from salign.machine.options import DEVICES, unknown_classes
+from salign.machine.makers import device_of, maker_of_runs
+from salign.machine.options import unknown_classes
 from salign.readers import known_digest, read_csv
 
 FOLDER = "maps"
@@ -60,7 +58,7 @@ def with_drawn_maps(
     Raises:
         SalignError: a run cannot draw maps, an image cannot be read, or there is no such device.
     """
-    checks.choice("device", device, DEVICES)
+    drawing = device_of(device)
     table, text = rows.table, rows.table["saliency"].dtype
     missing = table["saliency"].isna() if images == "rest" else pd.Series(True, index=table.index)
     if label is not None:
@@ -74,7 +72,6 @@ def with_drawn_maps(
         return replace(rows, table=bare)
     undrawn = replace(rows, table=bare).take(positions)
     options: dict[str, Any] = {"method": method, "of": of, "masks": masks, "seed": seed}
-    drawing = "cuda" if device in ("auto", "cuda") and torch.cuda.is_available() else "cpu"
     maps = _drawn(undrawn, [Path(run) for run in runs], options, drawing, progress)
     for column in ("saliency", PROVENANCE):
         cells = bare[column] if column in bare else pd.Series(pd.NA, index=bare.index, dtype=text)

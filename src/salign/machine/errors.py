@@ -8,12 +8,11 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from salign import checks
 from salign.data.manifest import Manifest
 from salign.data.reading.datamodule import predict_loader
 from salign.data.reading.dataset import SaliencyDataset
 from salign.data.reading.transforms import build_transform
-from salign.machine.options import DEVICES
+from salign.machine.makers import device_of
 from salign.models import load
 from salign.progress import track
 
@@ -39,8 +38,7 @@ def wrong_answers(
         SalignError: the folder holds no classifier, a label is none of its classes, an image cannot be read, or there
             is no such device.
     """
-    checks.choice("device", device, DEVICES)
-    model = load(run).to("cuda" if device in ("auto", "cuda") and torch.cuda.is_available() else "cpu")
+    model = load(run).to(device_of(device))
     dataset = SaliencyDataset(rows, model.classes, build_transform(model.image_size))
     computed_on = next(model.parameters()).device
     parts = []

@@ -18,7 +18,7 @@ from salign.evaluate.agreement import pearson
 from salign.explain import rise
 from salign.explain.grad_cam import grad_cam_of
 from salign.limits import LARGEST_SEED
-from salign.machine.options import CLASSES, METHODS, check_maker
+from salign.machine.options import CLASSES, DEVICES, METHODS, check_maker
 from salign.maps import min_max, resize
 from salign.models import Model, SaliencyNet, load
 from salign.models.config import NET, WEIGHTS
@@ -166,6 +166,19 @@ def maker_of(
     teacher = load(folder).to(device)
     name = _name(folder, f"{teacher.config['backbone']}-{method}")
     return TeacherMaker(teacher, name, method=method, of=of, masks=masks, seed=seed)
+
+
+def device_of(device: str) -> str:
+    """Return the device that a machine annotator computes on: CUDA if it is asked for and available, else the CPU.
+
+    Args:
+        device: one of `salign.machine.options.DEVICES`.
+
+    Raises:
+        SalignError: there is no such device.
+    """
+    checks.choice("device", device, DEVICES)
+    return "cuda" if device in ("auto", "cuda") and torch.cuda.is_available() else "cpu"
 
 
 def maker_of_runs(runs: Sequence[Path | str], **options: Any) -> Maker:

@@ -115,14 +115,14 @@ def _paired(images: Sequence[str], maps: Mapping[str, str]) -> dict[str, str]:
         maps: path of a map -> the folder on that path whose name says that maps lie in it.
     """
     known, pairs = Images(images), {}
-    same_place: defaultdict[str, list[str]] = defaultdict(list)
+    same_place = defaultdict[str, list[str]](list)
     for image in images:
         same_place[_place(stem(image))].append(image)
     for path, folder in maps.items():
         name = stem(path)
         match = _BESIDE.fullmatch(name)
         names = [name, *([match["image"]] if match else [])]
-        places = [same_place[_place(name)] for name in names if _place(name) in same_place]
+        places = [there for name in names if (there := same_place.get(_place(name)))]
         if places and len(places[0]) == 1:
             pairs[path] = places[0][0]
             continue

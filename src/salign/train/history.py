@@ -13,6 +13,7 @@ import pandas as pd
 import torch
 from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.callbacks import Callback
+from numpy.typing import NDArray
 from pyarrow.parquet import ParquetWriter
 from torch import Tensor
 
@@ -128,8 +129,7 @@ def snapshot_epochs(snapshots: Spacing | None, epochs: int) -> list[int]:
     if isinstance(snapshots, list):
         return sorted(epoch for epoch in set(snapshots) if 0 <= epoch < epochs)
     ((spacing, count),) = snapshots.items()
-    places = np.geomspace(1, epochs, count) if spacing == "log" else np.linspace(epochs / count, epochs, count)
-    places[-1:] = epochs  # where it is the only one, geomspace gives 1
+    places = _growing(epochs, count) if spacing == "log" else np.linspace(epochs / count, epochs, count)
     return sorted({round(float(mark)) - 1 for mark in places if mark >= 0.5})
 
 
@@ -143,9 +143,14 @@ def snapshot_steps(snapshots: Spacing | None, steps: int) -> list[int]:
     """
     if not isinstance(snapshots, dict) or "steps" not in snapshots:
         return []
-    places = np.geomspace(1, steps, snapshots["steps"] - 1)
-    places[-1:] = steps  # where it is the only one, geomspace gives 1
-    return sorted({0, *(round(float(step)) for step in places)})
+    return sorted({0, *(round(float(step)) for step in _growing(steps, snapshots["steps"] - 1))})
+
+
+def _growing(last: int, count: int) -> NDArray[np.float64]:
+    """Return `count` places from 1 to `last`, at distances that grow by a constant factor; a single one is `last`."""
+    places = np.geomspace(1, last, count)
+    places[-1:] = last
+    return places
 
 
 class KeepHistory(Callback):

@@ -12,7 +12,7 @@ from salign.data.checks.map_similarity import ALIKE, sample_mapped, shuffled_cor
 from salign.errors import SalignError
 from salign.evaluate.constant import constant_answer
 from salign.evaluate.verdicts import Verdict
-from salign.experiment.arms import arm_changes
+from salign.experiment.arms import maps_of
 from salign.experiment.report.answers import read_answers
 from salign.experiment.report.groups import Alike, Group
 from salign.experiment.report.tables import decimal
@@ -80,7 +80,7 @@ def shuffled_in_words(study: Study, group: Group, runs: pd.DataFrame) -> str:
     them in the same way.
     """
     for arm in group.arms:
-        maps = arm_changes(arm, guided=study.guided, own=study.arms).get("data", {}).get("maps", "own")
+        maps = maps_of(arm, guided=study.guided, own=study.arms)
         paths = group.paths(runs, arm)
         if not maps.startswith("shuffled") or not paths:
             continue

@@ -11,7 +11,7 @@ import pandas as pd
 
 from salign.evaluate.comparison import Comparison, compare
 from salign.evaluate.ranking import Array
-from salign.experiment.arms import OTHER_MAPS, arm_changes, controls_among
+from salign.experiment.arms import OTHER_MAPS, controls_among, maps_of
 from salign.experiment.study import ALL_IMAGES, Study
 
 UNNAMED = ("data", "network")
@@ -152,8 +152,7 @@ def controls_of(study: Study, group: Group, arm: str) -> list[str]:
 
 def is_control(study: Study, arm: str) -> bool:
     """Whether an arm is a control: the study names it as one, or it has maps of `OTHER_MAPS`."""
-    maps = arm_changes(arm, guided=study.guided, own=study.arms).get("data", {}).get("maps")
-    return arm in study.controls or maps in OTHER_MAPS
+    return arm in study.controls or maps_of(arm, guided=study.guided, own=study.arms) in OTHER_MAPS
 
 
 def by_seed(first: pd.Series, second: pd.Series) -> tuple[Array, Array]:
